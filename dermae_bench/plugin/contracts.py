@@ -1,0 +1,233 @@
+"""What a generator, a pretrainer and a classifier promise, and what the harness lends them while they fit.
+
+Two conventions hold at every boundary: **images are uint8 RGB (B, 3, H, W) in 0..255, labels are int64 (B,)**.
+Floats live inside plugins only, so every metric sees what a viewer would see.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dermae_bench.errors import PluginError
+from dermae_bench.plugin.data import Task
+from dermae_bench.plugin.images import ImageSet
+from dermae_bench.plugin.noise import Noise
+
+Of = Literal["sample", "predict"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One budget step's images, on the run's device."""
+
+    images: Tensor
+    """uint8 (B, 3, S, S); S is the model's `input_size` where it declares one."""
+    labels: Tensor | None
+    """int64 (B,) of the row's task, or None for unlabelled images."""
+    indices: Tensor
+    """int64 (B,) positions in the image set (on the CPU)."""
+    captions: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What is asked of each image of a batch to be generated."""
+
+    count: int
+    labels: Tensor | None = None
+    """int64 (B,) of the generator's task, on the model's device."""
+    captions: tuple[str, ...] | None = None
+    attributes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return self.count
+
+
+@dataclass(frozen=True)
+class CostUnit:
+    """A part of what ONE image costs: `calls` passes of `module` over `inputs` (batch size 1)."""
+
+    module: nn.Module
+    inputs: tuple[Any, ...]
+    calls: int = 1
+    keywords: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Run(Protocol):
+    """Lent to a plugin while it fits: the harness owns budget, batches, precision, checkpoints and clocks.
+
+    A fit reads::
+
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.config.lr)
+        run.optimizers(optimizer)
+        for batch in run.batches(train):
+            schedule(optimizer, cosine(run.progress))
+            run.step(self.loss(batch.images), optimizer)
+
+    It is run again from its first line when a killed stage is resumed, so everything before the loop must be a
+    pure function of the config, the data and `run.rng`. torch, numpy and random are reseeded from (seed, step)
+    before every item; state that lives across steps is a parameter, a buffer or optimiser state.
+    """
+
+    device: torch.device
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget spent before the current item, 0 <= progress < 1."""
+
+    @property
+    def step_index(self) -> int:
+        """Number of the current item over the whole budget, from 0."""
+
+    def optimizers(self, *optimizers: Optimizer) -> None:
+        """Register, once and before the loop, every optimiser whose state a checkpoint must hold."""
+
+    def batches(self, data: ImageSet, phase: str | None = None) -> Iterator[Batch]:
+        """Batches of shuffled images, one item a budget step; ends when the row's budget is spent.
+
+        `phase` names a part of the budget (`budget: {phases: {NAME: steps}}`) for models fitted in several
+        loops; a phase that was finished before a resume yields nothing.
+        """
+
+    def step(self, loss: Tensor, optimizer: Optimizer) -> None:
+        """Backward, finite check, clipping, optimiser step, gradients to None. Several calls an item are fine.
+
+        Only the optimiser's own parameters receive gradients. `loss` is a scalar.
+
+        Raises:
+            Diverged: loss or gradient norm is not finite.
+        """
+
+    def rng(self, name: str) -> torch.Generator:
+        """A CPU generator seeded from (seed, name), for choices made outside the loop."""
+
+    def log(self, **scalars: Tensor | float) -> None:
+        """Note numbers for the curves of this step; tensors are read later, so this does not wait for a GPU."""
+
+
+def _check_config(owner: type, name: str) -> None:
+    config = owner.__dict__.get(name)
+    if config is None:
+        return
+    params = getattr(config, "__dataclass_params__", None)
+    if not is_dataclass(config) or params is None or not params.frozen:
+        raise PluginError(f"{owner.__qualname__}.{name} must be a frozen dataclass: @dataclass(frozen=True, kw_only=True)")
+
+
+class Model(nn.Module, ABC):
+    """Common ground. Weights travel by `state_dict`: plugins write no I/O, no arguments, no checkpoints."""
+
+    Config: ClassVar[type]
+    """Frozen keyword-only dataclass with every field documented; its schema checks the suite's `params:`."""
+    tiny: ClassVar[Mapping[str, Any]] = {}
+    """Config values small enough for the conformance kit (16-32 px, 2 steps)."""
+    input_size: int | None = None
+    """Side in pixels the model wants; images of another size are resized on integers by the harness."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        _check_config(cls, "Config")
+        _check_config(cls, "Sampling")
+
+    def __init__(self, config: Any, task: Task) -> None:
+        super().__init__()
+        self.config = config
+        self.task = task
+        self._frozen: dict[str, nn.Module] = {}
+
+    def frozen(self, name: str, module: nn.Module) -> nn.Module:
+        """Attach a module loaded from given weights: moved with the model, but not trained, saved or averaged."""
+        module.eval().requires_grad_(False)
+        self._frozen[name] = module
+        object.__setattr__(self, name, module)
+        return module
+
+    @property
+    def frozen_modules(self) -> Mapping[str, nn.Module]:
+        """The modules attached by `frozen`, by name."""
+        return self._frozen
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        for module in self._frozen.values():
+            module._apply(fn, recurse)
+        return self
+
+    @abstractmethod
+    def cost(self, of: Of, sampling: Any = None) -> Iterable[CostUnit]:
+        """What ONE image costs: `sample` (with its `Sampling`) or `predict`, in passes of the parts."""
+
+
+class Generator(Model):
+    """Learns a distribution of images and draws from it."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Sampling:
+        """No options: one way to draw."""
+
+    conditional: ClassVar[bool] = False
+    """Whether `fit` needs labels and `sample` takes them; a conditional generator names its `task` in the suite."""
+
+    @abstractmethod
+    def fit(self, train: ImageSet, run: Run) -> None:
+        """Train until `run.batches` ends."""
+
+    @abstractmethod
+    def sample(self, conditions: Conditions, sampling: Any, noise: Noise) -> Tensor:
+        """Draw `len(conditions)` images, uint8 (B, 3, S, S) with S the task's image size, on any device.
+
+        Called in eval mode, without gradients. All randomness comes from `noise`, so that an image does not
+        depend on its batch.
+        """
+
+
+class Pretrainer(Model):
+    """Learns an encoder from images without labels."""
+
+    @abstractmethod
+    def fit(self, images: ImageSet, run: Run) -> None:
+        """Train until `run.batches` ends."""
+
+    @abstractmethod
+    def encoder(self) -> Mapping[str, Tensor]:
+        """State dict that a classifier of the same architecture can start from."""
+
+
+class Classifier(Model):
+    """Answers a task: `forward(images)` gives float logits (B, C) for uint8 images (B, 3, S, S)."""
+
+    @abstractmethod
+    def fit(self, train: ImageSet, run: Run, teacher: Classifier | None = None) -> None:
+        """Train until `run.batches` ends; `teacher` is the finished classifier named in the row, in eval mode."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, S, S) -> float logits (B, C)."""
+
+    def start_from(self, encoder: Mapping[str, Tensor]) -> None:
+        """Take over the encoder of a pretrainer (`init:` in the suite), strictly.
+
+        Raises:
+            PluginError: this classifier cannot, or the names or shapes do not fit.
+        """
+        raise PluginError(f"{type(self).__name__} cannot start from an encoder", hint="remove `init:` or choose another classifier")
+
+
+class Joint(Generator, Classifier):
+    """A generator and a classifier trained as one, under `generators:`.
+
+    A classifier row takes its predictions with `from: {generator: NAME}`; it is always `conditional`.
+    """
+
+    conditional: ClassVar[bool] = True
+
+    @abstractmethod
+    def fit(self, train: ImageSet, run: Run, teacher: Classifier | None = None) -> None:
+        """Train both parts until `run.batches` ends."""
