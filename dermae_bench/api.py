@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dermae_bench.plugin.data import Example as Example
     from dermae_bench.plugin.data import Task as Task
     from dermae_bench.plugin.extractor import Extractor as Extractor
+    from dermae_bench.plugin.flops import count_macs as count_macs
+    from dermae_bench.plugin.flops import count_macs_fvcore as count_macs_fvcore
     from dermae_bench.plugin.hookspecs import hookimpl as hookimpl
     from dermae_bench.plugin.images import RESIZE_PROTOCOL as RESIZE_PROTOCOL
     from dermae_bench.plugin.images import ImageSet as ImageSet
@@ -59,6 +61,7 @@ _HOMES = {
     ),
     "plugin.data": ("SPLITS", "Dataset", "Example", "Task"),
     "plugin.extractor": ("Extractor",),
+    "plugin.flops": ("count_macs", "count_macs_fvcore"),
     "plugin.hookspecs": ("hookimpl",),
     "plugin.images": ("RESIZE_PROTOCOL", "ImageSet", "from_uint8", "resize", "to_uint8"),
     "plugin.measures": ("Column", "CostMetric", "Features", "PredictionMetric", "Predictions", "SampleMetric"),

@@ -155,9 +155,9 @@ class Model(nn.Module, ABC):
         return self._frozen
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for module in self._frozen.values():
-            module._apply(fn, recurse)
+            module._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     @abstractmethod

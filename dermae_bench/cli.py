@@ -1,0 +1,214 @@
+"""The command line: words in, calls out. Heavy imports stay inside the command that needs them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dermae_bench import __version__
+from dermae_bench.errors import FAILED, USAGE, BenchError
+
+SUITE = click.argument("suite", type=click.Path(path_type=Path))
+
+
+def _flag(*names: str, env: str, **settings: Any) -> Callable[[Any], Any]:
+    return click.option(*names, envvar=f"DERMAE_BENCH_{env}", show_envvar=True, **settings)
+
+
+SUITE_FLAGS = [
+    _flag("--preset", env="PRESET", metavar="NAME", help="Merge this preset of the suite over it."),
+    _flag("--set", "sets", env="SET", multiple=True, metavar="A.B=C", help="Replace one value of the suite; repeatable."),
+]
+PLACE_FLAGS = [
+    _flag("--results", env="RESULTS", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Where results and the store lie."),
+    _flag("--plugins-dir", env="PLUGINS_DIR", type=click.Path(path_type=Path), help="Folder of single-file plugins."),
+]
+RUN_FLAGS = [
+    _flag("--only", env="ONLY", multiple=True, metavar="PATTERN", help="Only stages whose name matches, and what they need."),
+    _flag("--skip", env="SKIP", multiple=True, metavar="PATTERN", help="Not the stages whose name matches."),
+    _flag("-j", "--jobs", env="JOBS", type=click.IntRange(1), default=1, show_default=True, help="Independent stages side by side."),
+    _flag("--executor", env="EXECUTOR", type=click.Choice(["local"]), default="local", show_default=True, help="What runs the stages."),
+    _flag("--timeout", env="TIMEOUT", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Longest time of one stage."),
+    _flag("--fail-fast", env="FAIL_FAST", is_flag=True, help="Stop at the first failed stage."),
+    _flag("--force", env="FORCE", multiple=True, metavar="PATTERN", help="Do these stages again although they are finished ('*': all)."),
+]
+FORMAT = _flag("--format", "form", env="FORMAT", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True, help="How to print.")
+QUIET = [
+    _flag("-q", "--quiet", env="QUIET", is_flag=True, help="No progress."),
+    _flag("-v", "--verbose", env="VERBOSE", count=True, help="More progress."),
+]
+
+
+def _with(*flags: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def wrap(function: Any) -> Any:
+        for flag in reversed(flags):
+            function = flag(function)
+        return function
+
+    return wrap
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="dermae-bench")
+def app() -> None:
+    """Benchmark generators and classifiers of skin lesions: suites in, leaderboards out.
+
+    A run that was killed goes on where it was: give the same command again.
+    """
+
+
+@app.command()
+@SUITE
+@_with(*SUITE_FLAGS, *PLACE_FLAGS, *RUN_FLAGS, FORMAT, *QUIET)
+def run(suite: Path, form: str, quiet: bool, verbose: int, **words: Any) -> int:
+    """Run a suite to its leaderboards."""
+    from dermae_bench.execute.session import run_suite
+
+    return run_suite(suite, **_places(words), options=_options(words), form=form, verbosity=-1 if quiet else verbose)
+
+
+@app.command()
+@SUITE
+@_with(*SUITE_FLAGS, *PLACE_FLAGS, FORMAT)
+@click.option("--costs", is_flag=True, help="Count what is not counted yet (imports torch in child processes).")
+def plan(suite: Path, form: str, costs: bool, **words: Any) -> int:
+    """Show what a run would do: cached, new or stale and why, with its cost."""
+    from dermae_bench.execute.session import show_plan
+
+    return show_plan(suite, **_places(words), form=form, costs=costs)
+
+
+@app.command()
+@SUITE
+@_with(*SUITE_FLAGS, *PLACE_FLAGS)
+def validate(suite: Path, **words: Any) -> int:
+    """Check a suite and report everything that is wrong with it."""
+    from dermae_bench.execute.session import validate_suite
+
+    return validate_suite(suite, **_places(words))
+
+
+@app.command("list")
+@_with(*PLACE_FLAGS, FORMAT)
+def list_(results: Path, form: str, **_: Any) -> int:
+    """List the results folders and what the store holds."""
+    from dermae_bench.execute.listing import list_results
+
+    return list_results(results, form)
+
+
+@app.command()
+@click.argument("key")
+@_with(*PLACE_FLAGS, FORMAT)
+def show(key: str, results: Path, form: str, **_: Any) -> int:
+    """Show one stage by (the beginning of) its key: what made it, what it gave, why it failed."""
+    from dermae_bench.execute.listing import show_stage
+
+    return show_stage(results, key, form)
+
+
+@app.command()
+@SUITE
+@_with(*SUITE_FLAGS, *PLACE_FLAGS, FORMAT)
+def report(suite: Path, form: str, **words: Any) -> int:
+    """Build the results folder again from the store, also of a half-done run."""
+    from dermae_bench.execute.session import report_suite
+
+    return report_suite(suite, **_places(words), form=form)
+
+
+@app.group(invoke_without_command=True)
+@click.pass_context
+def plugins(context: click.Context) -> None:
+    """List, show, check or start plugins."""
+    if context.invoked_subcommand is None:
+        context.exit(context.invoke(plugins_list))
+
+
+@plugins.command("list")
+@_with(*PLACE_FLAGS, FORMAT)
+def plugins_list(plugins_dir: Path | None = None, form: str = "table", **_: Any) -> int:
+    """List every plugin, broken ones with their reason."""
+    from dermae_bench.execute.listing import list_plugins
+
+    return list_plugins(plugins_dir, form)
+
+
+@plugins.command("show")
+@click.argument("name")
+@_with(*PLACE_FLAGS, FORMAT)
+def plugins_show(name: str, plugins_dir: Path | None, form: str, **_: Any) -> int:
+    """Show a plugin's parameters, sampling and columns."""
+    from dermae_bench.execute.listing import show_plugin
+
+    return show_plugin(name, plugins_dir, form)
+
+
+@plugins.command("check")
+@click.argument("names", nargs=-1)
+@_with(*PLACE_FLAGS)
+def plugins_check(names: Sequence[str], plugins_dir: Path | None, **_: Any) -> int:
+    """Run the conformance kit over plugins (all installed ones by default)."""
+    from dermae_bench.testing.command import check_plugins
+
+    return check_plugins(names, plugins_dir)
+
+
+@plugins.command("new")
+@click.argument("kind", type=click.Choice(["generator", "classifier"]))
+@click.argument("name")
+@click.option("--into", type=click.Path(path_type=Path), default=Path(), help="Folder to put the new project into.")
+def plugins_new(kind: str, name: str, into: Path) -> int:
+    """Write a new plugin project: one class, its entry point and its test."""
+    from dermae_bench.testing.template import new_plugin
+
+    return new_plugin(kind, name, into)
+
+
+@app.command()
+@_with(*PLACE_FLAGS)
+def doctor(results: Path, plugins_dir: Path | None) -> int:
+    """Check this installation: libraries, devices, processes, store, plugins."""
+    from dermae_bench.execute.doctor import examine
+
+    return examine(results, plugins_dir)
+
+
+def _places(words: dict[str, Any]) -> dict[str, Any]:
+    return {name: words[name] for name in ("preset", "sets", "results", "plugins_dir")}
+
+
+def _options(words: dict[str, Any]) -> Any:
+    from dermae_bench.execute.executor import Options
+
+    return Options(**{name: words[name] for name in ("jobs", "only", "skip", "force", "fail_fast", "timeout")})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: runs a command and leaves with its exit code; a user's mistake never shows a traceback."""
+    if sys.platform == "win32":
+        print("dermae-bench needs a POSIX system; on Windows, use WSL", file=sys.stderr)  # noqa: T201
+        sys.exit(USAGE)
+    try:
+        code = app.main(args=arguments, prog_name="dermae-bench", standalone_mode=False)
+    except BenchError as error:
+        click.echo(str(error), err=True)
+        code = error.exit_code
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BrokenPipeError:
+        # the reader of our output went away (as `head` does); nothing is wrong with the run
+        sys.stderr.close()
+        code = FAILED
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

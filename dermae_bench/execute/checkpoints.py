@@ -1,0 +1,78 @@
+"""Checkpoints of a stage in progress: safetensors and JSON, atomic, two kept, digests checked on load."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dermae_bench.durable import canonical, digest_file, sync_file, sync_folder, write_text
+
+KEPT = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a fit needs to go on from `step` as if it had never stopped."""
+
+    step: int
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one stage, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write one and drop all but the newest two."""
+        from safetensors.torch import save_file
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        work = self.folder / "new"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        # clones: safetensors refuses tensors that share memory (tied weights)
+        save_file({name: t.detach().cpu().clone().contiguous() for name, t in checkpoint.tensors.items()}, work / "state.safetensors")
+        sync_file(work / "state.safetensors")
+        about = {"sha256": digest_file(work / "state.safetensors"), "facts": checkpoint.facts}
+        write_text(work / "state.json", canonical(about))
+        target = self.folder / f"step-{checkpoint.step:010d}"
+        shutil.rmtree(target, ignore_errors=True)
+        work.rename(target)
+        sync_folder(self.folder)
+        for old in self._all()[:-KEPT]:
+            shutil.rmtree(old)
+
+    def load(self) -> Checkpoint | None:
+        """The newest one whose digest is right; None when there is none."""
+        from safetensors.torch import load_file
+
+        for folder in reversed(self._all()):
+            try:
+                about = json.loads((folder / "state.json").read_bytes())
+                if digest_file(folder / "state.safetensors") != about["sha256"]:
+                    raise ValueError("digest differs")
+                tensors: dict[str, Tensor] = load_file(folder / "state.safetensors")
+            except (OSError, ValueError, KeyError) as error:
+                print(f"checkpoint {folder.name} is damaged ({error}); falling back to the one before", flush=True)  # noqa: T201 (the attempt's log)
+                continue
+            facts = about["facts"]
+            return Checkpoint(int(facts["step"]), tensors, facts)
+        return None
+
+    def _all(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*")) if self.folder.is_dir() else []
+
+
+def state_to_save(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict as safetensors takes it: on the CPU, contiguous, no shared memory."""
+    return {name: torch.as_tensor(tensor).detach().cpu().clone().contiguous() for name, tensor in state.items()}

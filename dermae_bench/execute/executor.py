@@ -1,0 +1,372 @@
+"""Walk the plan: skip what the store holds, run what is ready, keep going when something fails. Knows no stage kind."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from dermae_bench.durable import canonical, write_text
+from dermae_bench.errors import NothingMatched, StorageError
+from dermae_bench.execute.local import Ended
+from dermae_bench.store.artifacts import Failure, Lease, Store, free_bytes
+from dermae_bench.store.environment import environment
+from dermae_bench.suite.stage import Stage
+
+CALL = "dermae_bench.execute.attempt:attempt"
+TICK = 0.2
+RESERVE = 256 * 2**20
+"""Bytes that must stay free beside what the plan needs."""
+
+
+class Backend(Protocol):
+    """Something that runs attempts in processes."""
+
+    def warm_up(self) -> None: ...
+    def submit(self, attempt: str, folder: Path, call: str, timeout: float | None = None) -> None: ...
+    def wait(self, timeout: float | None) -> Sequence[Ended]: ...
+    def terminate(self, attempt: str) -> None: ...
+    def kill(self, attempt: str, reason: str = "killed") -> None: ...
+    def close(self) -> None: ...
+
+
+class Display(Protocol):
+    """Something that shows progress (see `dermae_bench.execute.progress.Progress`)."""
+
+    def started(self, key8: str, name: str) -> None: ...
+    def update(self, key8: str, status: Mapping[str, Any]) -> None: ...
+    def finished(self, key8: str, name: str, seconds: float) -> None: ...
+    def cached(self, count: int) -> None: ...
+    def failed(self, key8: str, name: str, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a plan is walked."""
+
+    jobs: int = 1
+    only: Sequence[str] = ()
+    skip: Sequence[str] = ()
+    force: Sequence[str] = ()
+    """Patterns of stage names to do again although the store holds them."""
+    fail_fast: bool = False
+    timeout: float | None = None
+    """Seconds an attempt may take."""
+
+
+@dataclass
+class Outcome:
+    """What became of a plan."""
+
+    cached: int = 0
+    done: list[Stage] = field(default_factory=list)
+    failed: dict[str, Failure] = field(default_factory=dict)
+    """Key -> why."""
+    blocked: list[Stage] = field(default_factory=list)
+    """Stages that were not tried because an input failed or was not selected."""
+    interrupted: int | None = None
+    """Signal that ended the run, if one did."""
+
+
+def select(stages: Sequence[Stage], options: Options) -> list[Stage]:
+    """Stages whose names match `--only` / `--skip`, together with everything they need.
+
+    Raises:
+        NothingMatched: none is left.
+    """
+    if not options.only and not options.skip:
+        return list(stages)
+    chosen = [
+        stage
+        for stage in stages
+        if (not options.only or _matches(stage.name, options.only)) and not _matches(stage.name, options.skip)
+    ]
+    if not chosen:
+        raise NothingMatched("--only / --skip leave no stage", hint="`dermae-bench plan` prints the names of the stages")
+    wanted: set[str] = set()
+    todo = list(chosen)
+    while todo:
+        stage = todo.pop()
+        if stage.key not in wanted:
+            wanted.add(stage.key)
+            todo += stage.inputs.values()
+    skipped = {stage.key for stage in stages if _matches(stage.name, options.skip)}
+    return [stage for stage in stages if stage.key in wanted - skipped]
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"*{pattern}*") for pattern in patterns)
+
+
+class Executor:
+    """Runs the stages that the store does not hold yet.
+
+    Args:
+        store: where finished stages are looked up and committed.
+        backend: made when the first stage has to run, so that a finished suite starts no process.
+        display: told what happens.
+        observe: told events for plugins' observers, by hook name.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        backend: Callable[[], Backend],
+        display: Display,
+        options: Options,
+        observe: Callable[[str, Mapping[str, Any]], None] | None = None,
+    ) -> None:
+        self.store = store
+        self.display = display
+        self.options = options
+        self._make_backend = backend
+        self._backend: Backend | None = None
+        self._observe = observe or (lambda hook, event: None)
+        self._running: dict[str, tuple[Stage, Lease, float]] = {}
+        self._signals = 0
+        self._signal: int | None = None
+        self._environment: dict[str, Any] = {}
+        self._quarantined: set[str] = set()
+
+    def run(self, stages: Sequence[Stage]) -> Outcome:
+        """Do what is left of `stages` (inputs stand before those who read them)."""
+        outcome = Outcome()
+        left = self._what_is_left(stages, outcome)
+        self.display.cached(outcome.cached)
+        if not left:
+            return outcome
+        self._check_space(left)
+        self._environment = environment()
+        handlers = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with self.store.writable():
+                self._backend = self._make_backend()
+                self._backend.warm_up()
+                self._walk(left, outcome)
+        finally:
+            for stage, lease, _ in self._running.values():
+                lease.release()
+                outcome.blocked.append(stage)
+            if self._backend is not None:
+                self._backend.close()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        outcome.interrupted = self._signal
+        return outcome
+
+    # -- what to do ------------------------------------------------------------------------------------------------
+
+    def _what_is_left(self, stages: Sequence[Stage], outcome: Outcome) -> list[Stage]:
+        again: set[str] = set()
+        left = []
+        for stage in stages:
+            forced = bool(self.options.force) and _matches(stage.name, self.options.force)
+            if forced or any(source.key in again for source in stage.inputs.values()):
+                # what reads a stage that is done again has the same key and would be served from the store
+                again.add(stage.key)
+            if stage.key not in again and self.store.has(stage.kind, stage.key):
+                outcome.cached += 1
+            else:
+                left.append(stage)
+        for stage in left:
+            if stage.key in again:
+                self.store.quarantine(stage.kind, stage.key)
+        return left
+
+    def _check_space(self, left: Sequence[Stage]) -> None:
+        needed = sum(stage.disk_bytes for stage in left) + RESERVE
+        free = free_bytes(self.store.root)
+        if needed > free:
+            raise StorageError(
+                f"the plan needs about {needed / 2**30:.1f} GiB in {self.store.root}, but {free / 2**30:.1f} GiB are free",
+                hint="free some space, name another place with --results, or lower the sample counts",
+            )
+
+    def _walk(self, left: list[Stage], outcome: Outcome) -> None:
+        waiting = list(left)
+        unfinished = {stage.key for stage in left}
+        dead: set[str] = set()
+        while waiting or self._running:
+            if self._signals >= 2:
+                break
+            if not self._signals:
+                self._start_ready(waiting, unfinished, dead, outcome)
+            elif not self._running:
+                break
+            if not self._running and waiting and not self._signals:
+                # all that is left is being done by another run, or depends on it
+                time.sleep(TICK)
+            for ended in self._wait():
+                stage, lease, started = self._running.pop(ended.attempt)
+                failure = self._settle(stage, ended, time.monotonic() - started)
+                lease.release()
+                if failure is None:
+                    unfinished.discard(stage.key)
+                    outcome.done.append(stage)
+                elif failure.category == "damaged":
+                    # the damaged input was moved aside: make it again, then this one
+                    again = self._missing(stage, {s.key for s in waiting} | set(self._running))
+                    unfinished |= {s.key for s in again}
+                    waiting[:0] = again
+                elif failure.category != "stopped":
+                    outcome.failed[stage.key] = failure
+                    dead.add(stage.key)
+                    if self.options.fail_fast:
+                        self._signals = max(self._signals, 1)
+                        self._stop_all()
+            self._show()
+        outcome.blocked += waiting
+
+    def _start_ready(self, waiting: list[Stage], unfinished: set[str], dead: set[str], outcome: Outcome) -> None:
+        for stage in list(waiting):
+            if any(source.key in dead for source in stage.inputs.values()):
+                waiting.remove(stage)
+                dead.add(stage.key)
+                outcome.blocked.append(stage)
+                continue
+            if len(self._running) >= self.options.jobs:
+                continue
+            if any(source.key in unfinished for source in stage.inputs.values()):
+                continue
+            if self.store.has(stage.kind, stage.key):
+                # another run finished it meanwhile
+                waiting.remove(stage)
+                unfinished.discard(stage.key)
+                outcome.cached += 1
+                continue
+            lease = self.store.lease(stage.key)
+            if not lease.take():
+                continue
+            if self.store.has(stage.kind, stage.key):
+                lease.release()
+                continue
+            waiting.remove(stage)
+            self._start(stage, lease)
+
+    def _missing(self, stage: Stage, planned: set[str]) -> list[Stage]:
+        """`stage` and, before it, every input of it that the store does not hold (any more)."""
+        found: list[Stage] = []
+        for source in stage.inputs.values():
+            if not self.store.has(source.kind, source.key) and source.key not in planned:
+                found += [s for s in self._missing(source, planned) if s not in found]
+        return [*found, stage]
+
+    def _start(self, stage: Stage, lease: Lease) -> None:
+        assert self._backend is not None
+        folder = self.store.attempt_folder(stage.key)
+        (folder / "result.json").unlink(missing_ok=True)
+        (folder / "status.json").unlink(missing_ok=True)
+        spec = {
+            "kind": stage.kind,
+            "key": stage.key,
+            "name": stage.name,
+            "work": stage.work,
+            "parts": stage.parts,
+            "inputs": {role: {"kind": source.kind, "key": source.key} for role, source in stage.inputs.items()},
+            "plugins": stage.plugins,
+            "store": str(self.store.root.resolve()),
+            "environment": self._environment,
+        }
+        write_text(folder / "spec.json", canonical(spec), durable=False)
+        self._running[stage.key] = (stage, lease, time.monotonic())
+        self.display.started(stage.key[:8], stage.name)
+        self._observe("dermae_stage_started", _event(stage))
+        self._backend.submit(stage.key, folder, CALL, timeout=self.options.timeout)
+
+    # -- what became of it -----------------------------------------------------------------------------------------
+
+    def _wait(self) -> Sequence[Ended]:
+        if not self._running or self._backend is None:
+            return ()
+        return self._backend.wait(TICK)
+
+    def _settle(self, stage: Stage, ended: Ended, seconds: float) -> Failure | None:
+        """None if the stage is finished, else why not; `again` and `stopped` are no failures of the stage."""
+        folder = self.store.attempt_folder(stage.key)
+        try:
+            result = json.loads((folder / "result.json").read_bytes())
+        except (OSError, ValueError):
+            result = {}
+        if self.store.has(stage.kind, stage.key):
+            self.store.settle(stage.key)
+            self.display.finished(stage.key[:8], stage.name, seconds)
+            self._observe("dermae_stage_finished", {**_event(stage), "seconds": seconds})
+            return None
+        if result.get("stopped") or (self._signals and ended.code is not None and ended.code < 0):
+            return Failure(key=stage.key, name=stage.name, reason="stopped on request", category="stopped")
+        if result.get("damaged") and stage.key not in self._quarantined:
+            self._quarantined.add(stage.key)
+            self.display.failed(stage.key[:8], stage.name, result["reason"])
+            return Failure(key=stage.key, name=stage.name, reason=result["reason"], category="damaged")
+        category, reason = _why(result, ended)
+        failure = Failure(
+            key=stage.key,
+            name=stage.name,
+            reason=reason,
+            category=category,
+            phase=str(result.get("phase", "")),
+            traceback=str(result.get("traceback", "")) or _tail(folder / "stderr.log"),
+            seconds=round(seconds, 3),
+            max_rss_mb=ended.max_rss_mb,
+        )
+        self.store.record_failure(failure)
+        self.display.failed(stage.key[:8], stage.name, reason.partition("\n")[0])
+        self._observe("dermae_stage_failed", {**_event(stage), "reason": reason, "phase": failure.phase})
+        return failure
+
+    def _show(self) -> None:
+        for key in self._running:
+            try:
+                status = json.loads((self.store.attempt_folder(key) / "status.json").read_bytes())
+            except (OSError, ValueError):
+                continue
+            self.display.update(key[:8], status)
+
+    # -- signals ---------------------------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        self._signals += 1
+        self._signal = number
+        if self._signals == 1:
+            self._stop_all()
+
+    def _stop_all(self) -> None:
+        assert self._backend is not None
+        for key in list(self._running):
+            self._backend.terminate(key)
+
+
+def _why(result: Mapping[str, Any], ended: Ended) -> tuple[str, str]:
+    if result:
+        return str(result["category"]), str(result["reason"])
+    if ended.reason == "timeout":
+        return "timeout", f"took longer than allowed ({ended.seconds:.0f} s)"
+    if ended.reason == "server-died":
+        return "lost", "the fork server died"
+    if ended.reason not in {"exit", ""}:
+        return "crashed", ended.reason
+    if ended.code == 0:
+        return "crashed", "the process left with 0 but without a result"
+    if ended.code is not None and ended.code < 0:
+        number = -ended.code
+        name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+        return ("oom" if number == signal.SIGKILL else "crashed"), f"killed by {name}" + (
+            " (out of memory?)" if number == signal.SIGKILL else ""
+        )
+    return "crashed", f"the process left with {ended.code} but without a result"
+
+
+def _tail(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")[-4000:]
+    except OSError:
+        return ""
+
+
+def _event(stage: Stage) -> dict[str, Any]:
+    return {"key": stage.key, "kind": stage.kind, "name": stage.name}

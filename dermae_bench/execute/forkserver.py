@@ -1,0 +1,280 @@
+"""The warm server: imports the heavy libraries once, then forks one fresh process per attempt.
+
+Run as `python -m dermae_bench.execute.forkserver FD`, FD being one end of a socket pair whose other end the driver
+holds. Both sides speak JSON lines. The driver's first line is `{preload, sys_path}`, its others are
+`{start, folder, call}` and `{attempt, signal}`. The server answers `{ready, seconds}` or `{failed}` once, then
+`{started, pid}` and `{ended, code, max_rss_mb, seconds}` for each attempt. Nothing is pickled.
+
+The server runs no tensor operation and no plugin and has one thread: a thread pool that was used before a fork hangs
+the child (libgomp). Whatever an attempt leaves behind is ended with it: its process group, and daemons that left the
+group, because the server adopts all orphans among its descendants. Closing the socket ends everything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from dermae_bench.execute.child import CANNOT_START, LOGS, alone, be_attempt, die_with_parent, first_line, flush, prctl
+
+FAREWELL_SECONDS = 5.0
+"""How long the server waits for killed processes to disappear before it leaves."""
+_SET_SUBREAPER = 36
+_OURS = (signal.SIGTERM, signal.SIGCHLD)
+
+
+@dataclass(frozen=True)
+class _Running:
+    attempt: str
+    began: float
+    """Seconds, monotonic."""
+    born: int
+    """Start time in the kernel's clock ticks, to be compared with that of other processes."""
+
+
+def main(arguments: Sequence[str]) -> NoReturn:
+    """Serve; with the word `alone`, be one attempt without a server (for systems where fork is not to be trusted)."""
+    channel = socket.socket(fileno=int(arguments[0]))
+    if arguments[1:] == ["alone"]:
+        alone(channel)
+    Server(channel).serve()
+
+
+class Server:
+    """One thread, one loop: the driver's words, ended children, and the end of the driver."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self.channel = channel
+        self.pid = os.getpid()
+        self.running: dict[int, _Running] = {}
+
+    def serve(self) -> NoReturn:
+        """Import, say ready, fork on request; never returns."""
+        began = time.perf_counter()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # SIGTERM, not SIGKILL: when the driver dies, grandchildren are still to be killed
+        die_with_parent(signal.SIGTERM)
+        prctl(_SET_SUBREAPER, 1)
+        line, rest = first_line(self.channel)
+        first = json.loads(line)
+        sys.path[:] = first["sys_path"]
+        with _no_gpu():
+            failure = _preload(first["preload"])
+        if failure:
+            self._say(failed=failure)
+            os._exit(1)
+        gc.collect()
+        gc.freeze()
+        flush()
+        read, write = os.pipe()
+        os.set_blocking(read, False)
+        os.set_blocking(write, False)
+        signal.signal(signal.SIGCHLD, _wake_up)
+        signal.signal(signal.SIGTERM, lambda *_: self._farewell())
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        self._say(ready=self.pid, seconds=time.perf_counter() - began)
+        self._loop(rest, read)
+
+    def _loop(self, heard: bytes, wakened: int) -> NoReturn:
+        while True:
+            *lines, heard = heard.split(b"\n")
+            for line in lines:
+                self._obey(json.loads(line))
+            ready, _, _ = select.select([self.channel.fileno(), wakened], [], [])
+            if wakened in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(wakened, 65536)
+                self._reap()
+            if self.channel.fileno() in ready:
+                heard += self._hear()
+
+    def _hear(self) -> bytes:
+        try:
+            more = self.channel.recv(65536)
+        except ConnectionError:
+            more = b""
+        return more or self._farewell()
+
+    def _say(self, **words: Any) -> None:
+        try:
+            self.channel.sendall(json.dumps(words).encode() + b"\n")
+        except OSError:
+            # nobody listens any more: the driver is gone
+            self._farewell()
+
+    def _obey(self, request: dict[str, Any]) -> None:
+        if "start" in request:
+            self._start(request["start"], request["folder"], request["call"])
+            return
+        for pid, running in self.running.items():
+            if running.attempt == request["attempt"]:
+                _signal_group(pid, request["signal"])
+
+    def _start(self, attempt: str, folder: str, call: str) -> None:
+        began = time.monotonic()
+        # until it has its own handlers, a child must not act on signals as if it were the server
+        signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
+            _complain(folder, f"the attempt's process could not be made: {error}\n")
+            self._say(ended=attempt, code=CANNOT_START, max_rss_mb=0, seconds=0.0)
+            return
+        if pid == 0:
+            be_attempt(folder, call, self.pid)
+        self.running[pid] = _Running(attempt, began, _born(pid))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
+        self._say(started=attempt, pid=pid)
+
+    def _reap(self) -> None:
+        """Collect what ended; kill what it left behind before its process id can be given to another."""
+        while True:
+            try:
+                # WNOWAIT keeps the zombie, and with it the number of its group, until the group is killed
+                seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if seen is None:
+                break
+            if seen.si_pid in self.running:
+                _signal_group(seen.si_pid, signal.SIGKILL)
+            _, status, usage = os.wait4(seen.si_pid, 0)
+            ended = self.running.pop(seen.si_pid, None)
+            if ended is not None:
+                self._say(
+                    ended=ended.attempt,
+                    code=os.waitstatus_to_exitcode(status),
+                    max_rss_mb=usage.ru_maxrss // 1024,
+                    seconds=time.monotonic() - ended.began,
+                )
+        self._kill_strays()
+
+    def _kill_strays(self) -> None:
+        """Kill adopted orphans, except those that an attempt which still runs may have begun."""
+        oldest = min((running.born for running in self.running.values()), default=None)
+        for pid in _children():
+            if pid not in self.running and (oldest is None or _born(pid) < oldest):
+                _signal(os.kill, pid, signal.SIGKILL)
+
+    def _farewell(self) -> NoReturn:
+        """Kill every descendant, wait until the last is gone, and leave."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        end = time.monotonic() + FAREWELL_SECONDS
+        for pid in self.running:
+            _signal_group(pid, signal.SIGKILL)
+        while time.monotonic() < end:
+            # whoever loses its parent meanwhile becomes a child of this process, and is found in the next round
+            for pid in _children():
+                _signal(os.kill, pid, signal.SIGKILL)
+            try:
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    time.sleep(0.005)
+            except ChildProcessError:
+                break
+        os._exit(0)
+
+
+@contextlib.contextmanager
+def _no_gpu() -> Iterator[None]:
+    """Hide GPUs from imports: diffusers asks CUDA for them, and once CUDA was asked, forked children cannot use it."""
+    name = "CUDA_VISIBLE_DEVICES"
+    visible = os.environ.get(name)
+    os.environ[name] = ""
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if visible is not None:
+            os.environ[name] = visible
+
+
+def _preload(modules: Sequence[str]) -> str | None:
+    """Import all; say what went wrong: a module that cannot be imported, or modules that started threads."""
+    threads: dict[str, int] = {}
+    count = _threads()
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except BaseException as error:  # noqa: BLE001 - an import may raise anything; the driver shows it
+            traceback.print_exc()
+            return f"importing {module} failed: {type(error).__name__}: {error}"
+        more = _threads() - count
+        if more > 0:
+            threads[module] = more
+        count += more
+    if count > 1:
+        culprits = ", ".join(f"{module} ({more})" for module, more in threads.items()) or "no preloaded module"
+        return f"a process with threads must not be forked; threads were started by importing {culprits}"
+    return None
+
+
+def _signal_group(pid: int, number: int) -> None:
+    """Signal the group that an attempt leads."""
+    if not _signal(os.killpg, pid, number) or number == signal.SIGKILL:
+        # just forked, so not yet a leader; or it moved itself to another group
+        _signal(os.kill, pid, number)
+
+
+def _signal(send: Any, pid: int, number: int) -> bool:
+    try:
+        send(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _complain(folder: str, words: str) -> None:
+    # without a folder to write to, the exit code has to say it alone
+    with contextlib.suppress(OSError), Path(folder, LOGS[1]).open("a", encoding="utf-8") as log:
+        log.write(words)
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - numbers, not paths
+
+
+def _children() -> list[int]:
+    """Process ids of this process's children, adopted orphans included."""
+    me = os.getpid()
+    try:
+        return [int(word) for word in Path(f"/proc/self/task/{me}/children").read_text().split()]
+    except FileNotFoundError:
+        # a kernel built without that list
+        every = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - numbers, not paths
+        return [pid for pid in every if _stat(pid, 1) == me]
+
+
+def _born(pid: int) -> int:
+    """When a process began, in clock ticks since boot; 0 when it is gone."""
+    return _stat(pid, 19)
+
+
+def _stat(pid: int, position: int) -> int:
+    """A number from `/proc/PID/stat`, counted from 0 after the command's bracket; 0 when the process is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[position])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def _wake_up(number: int, frame: FrameType | None) -> None:
+    """A handler has to exist for the wake-up descriptor to be written."""
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

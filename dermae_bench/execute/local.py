@@ -1,0 +1,280 @@
+"""The default backend: every attempt in one fresh process of this machine, forked from a warm server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+from dermae_bench.errors import BenchError
+from dermae_bench.execute.child import LOGS
+from dermae_bench.execute.processes import Alone, Forked, ServerDied
+
+PRELOAD = (
+    "numpy",
+    "torch",
+    "torch.utils.flop_counter",
+    "torchvision",
+    "torchvision.transforms.v2",
+    "safetensors.torch",
+    "timm",
+    "diffusers",
+    "diffusers.models.unets.unet_2d",
+    "diffusers.schedulers.scheduling_ddim",
+    "diffusers.schedulers.scheduling_ddpm",
+    "diffusers.schedulers.scheduling_dpmsolver_multistep",
+    "torchmetrics.classification",
+    "torchmetrics.functional.classification",
+)
+"""What the server imports: costly, used by many, and starting no thread (so neither pandas nor pyarrow)."""
+
+LOG_BYTES = 50_000_000
+"""A log that grows beyond this loses its middle."""
+LOG_HEAD, LOG_TAIL = 1_000_000, 4_000_000
+TICK_SECONDS = 0.5
+"""How often limits are looked at while attempts run."""
+FAILED_STARTS = 2
+"""After how many servers in a row that died while importing the backend gives up."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an attempt's process ended; whether the attempt succeeded is told by its files alone."""
+
+    attempt: str
+    code: int | None
+    """Exit code; negative: the signal that ended it; None: it died with the server and nobody could ask."""
+    max_rss_mb: int
+    """Peak resident memory in MiB; includes what is shared with the server."""
+    seconds: float
+    """Wall time from the fork to the end."""
+    reason: str
+    """`exit` (by itself), `timeout`, `server-died`, or what `kill` was given."""
+
+
+@dataclass
+class _Attempt:
+    folder: Path
+    timeout: float | None
+    submitted: float
+    pid: int | None = None
+    began: float | None = None
+    """Seconds, monotonic, when its process was known to run."""
+    reason: str | None = None
+    """Why it was killed, if it was."""
+
+
+class _Processes(Protocol):
+    """What starts and signals processes, and tells what became of them."""
+
+    def start(self, attempt: str, folder: Path, call: str) -> None: ...
+    def signal(self, attempt: str, pid: int | None, number: int) -> None: ...
+    def poll(self, seconds: float) -> list[dict[str, Any]]: ...
+    def close(self) -> None: ...
+
+
+class LocalBackend:
+    """Runs attempts, each in one fresh process forked from a warm server, started at the first submit.
+
+    Where the system is not Linux, each attempt is a plain process that imports everything anew. Not thread-safe; the
+    thread that starts the server has to live as long as the backend, because the kernel ends the server with it.
+
+    Args:
+        preload: modules that the server imports.
+        fork: whether to fork from a server; by default on Linux only.
+    """
+
+    def __init__(self, preload: Sequence[str] = PRELOAD, *, fork: bool = sys.platform == "linux") -> None:
+        self._preload = tuple(preload)
+        self._fork = fork
+        self._processes: _Processes | None = None
+        self._attempts: dict[str, _Attempt] = {}
+        self._ended: list[Ended] = []
+        self._failed_starts = 0
+        self._closed = False
+
+    def __enter__(self) -> LocalBackend:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def warm_up(self) -> None:
+        """Start the server without waiting for it: its imports then overlap with the caller's work."""
+        if self._closed:
+            raise BenchError("the local backend is closed")
+        if self._processes is None:
+            self._processes = Forked(self._preload) if self._fork else Alone()
+
+    def submit(self, attempt: str, folder: Path, call: str, timeout: float | None = None) -> None:
+        """Begin an attempt; returns at once.
+
+        Args:
+            attempt: its name, not that of a running one.
+            folder: its working folder, which exists; `stdout.log` and `stderr.log` are appended to there.
+            call: `module:function`, called with the folder; how it went it writes into the folder itself.
+            timeout: wall seconds from the start of its process after which it is killed.
+        """
+        if attempt in self._attempts:
+            raise ValueError(f"attempt {attempt!r} is running")
+        # notice a server that died since anybody last looked: this attempt then begins in a new one
+        self._pump(0.0)
+        self.warm_up()
+        self._attempts[attempt] = _Attempt(folder, timeout, time.monotonic())
+        try:
+            if self._processes is not None:
+                self._processes.start(attempt, folder.absolute(), call)
+        except ServerDied as died:
+            self._bury(died)
+
+    def wait(self, timeout: float | None) -> list[Ended]:
+        """Attempts that ended, as soon as there is one; empty after `timeout` seconds.
+
+        With `timeout=None` and nothing running it returns at once. Timeouts and the size of logs are looked after in
+        here, so call it often.
+
+        Raises:
+            BenchError: the server cannot be started, with the reason.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            idle = end is None and not self._attempts
+            left = TICK_SECONDS if end is None else max(0.0, end - time.monotonic())
+            self._pump(0.0 if self._ended or idle else min(left, TICK_SECONDS, self._next_limit()))
+            self._hold_limits()
+            if self._ended or idle or (end is not None and time.monotonic() >= end):
+                ended, self._ended = self._ended, []
+                return ended
+
+    @property
+    def running(self) -> Mapping[str, int]:
+        """Process id of each attempt that was submitted and has not ended; waits for those still to be started."""
+        while any(attempt.pid is None for attempt in self._attempts.values()):
+            self._pump(TICK_SECONDS)
+        return {name: attempt.pid for name, attempt in self._attempts.items() if attempt.pid is not None}
+
+    def kill(self, attempt: str, reason: str = "killed") -> None:
+        """SIGKILL to an attempt and all that it started; nothing when it has ended. `wait` reports it with `reason`."""
+        known = self._attempts.get(attempt)
+        if known is not None:
+            known.reason = reason
+            self._signal(attempt, known, signal.SIGKILL)
+
+    def terminate(self, attempt: str) -> None:
+        """SIGTERM to an attempt's process group: it may write a checkpoint and leave; nothing when it has ended."""
+        known = self._attempts.get(attempt)
+        if known is not None:
+            self._signal(attempt, known, signal.SIGTERM)
+
+    def close(self) -> None:
+        """Kill everything and end the server. What was running is not reported."""
+        self._closed = True
+        processes, self._processes = self._processes, None
+        if processes is not None:
+            processes.close()
+        for known in self._attempts.values():
+            _kill_group(known.pid)
+        self._attempts.clear()
+        self._ended.clear()
+
+    def _signal(self, attempt: str, known: _Attempt, number: int) -> None:
+        if self._processes is None:
+            return
+        try:
+            self._processes.signal(attempt, known.pid, number)
+        except ServerDied as died:
+            self._bury(died)
+
+    def _pump(self, seconds: float) -> None:
+        """Take in what the processes tell, waiting up to `seconds` for the first word."""
+        if self._processes is None:
+            time.sleep(seconds)
+            return
+        try:
+            events = self._processes.poll(seconds)
+        except ServerDied as died:
+            self._bury(died)
+            return
+        for event in events:
+            if "ready" in event:
+                self._failed_starts = 0
+            elif "failed" in event:
+                self._give_up(event["failed"])
+            elif "started" in event and event["started"] in self._attempts:
+                known = self._attempts[event["started"]]
+                known.pid, known.began = event["pid"], time.monotonic()
+            elif "ended" in event and event["ended"] in self._attempts:
+                self._note_end(event)
+
+    def _note_end(self, event: dict[str, Any]) -> None:
+        name, code = event["ended"], event["code"]
+        known = self._attempts.pop(name)
+        # one that ended by itself before the signal came was not killed
+        reason = known.reason if known.reason is not None and code == -signal.SIGKILL else "exit"
+        _trim_logs(known.folder, LOG_BYTES)
+        self._ended.append(Ended(name, code, event["max_rss_mb"], event["seconds"], reason))
+
+    def _bury(self, died: ServerDied) -> None:
+        """The server is gone: end what it left behind, and report its attempts."""
+        self._processes = None
+        now = time.monotonic()
+        for name, known in self._attempts.items():
+            _kill_group(known.pid)
+            self._ended.append(Ended(name, None, 0, now - (known.began or known.submitted), "server-died"))
+        self._attempts.clear()
+        if not died.was_ready:
+            self._failed_starts += 1
+            if self._failed_starts >= FAILED_STARTS:
+                self._give_up(died.reason)
+
+    def _give_up(self, reason: str) -> None:
+        self.close()
+        raise BenchError(f"the server that starts attempts cannot be started: {reason}")
+
+    def _next_limit(self) -> float:
+        now = time.monotonic()
+        waiting = [a for a in self._attempts.values() if a.reason is None]
+        ends = [a.began + a.timeout - now for a in waiting if a.began is not None and a.timeout is not None]
+        return max(0.0, min(ends, default=TICK_SECONDS))
+
+    def _hold_limits(self) -> None:
+        now = time.monotonic()
+        for name, known in list(self._attempts.items()):
+            overdue = known.timeout is not None and known.began is not None and now >= known.began + known.timeout
+            if overdue and known.reason is None:
+                self.kill(name, "timeout")
+            _trim_logs(known.folder, LOG_BYTES)
+
+
+def _kill_group(pid: int | None) -> None:
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def _trim_logs(folder: Path, limit: int) -> None:
+    """Cut the middle out of logs above `limit` bytes. Writers append, so they go on behind what is kept."""
+    for name in LOGS:
+        path = folder / name
+        # a log that is not there (or that the attempt removed) cannot be too long
+        with contextlib.suppress(FileNotFoundError):
+            if path.lstat().st_size <= limit:
+                continue
+            with path.open("r+b") as log:
+                head = log.read(LOG_HEAD)
+                size = log.seek(0, os.SEEK_END)
+                log.seek(size - LOG_TAIL)
+                tail = log.read(LOG_TAIL)
+                log.truncate(len(head))
+            with path.open("ab") as log:
+                dropped = size - len(head) - len(tail)
+                log.write(b"\n[... %d bytes of output were dropped here ...]\n" % dropped + tail)

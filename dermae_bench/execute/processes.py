@@ -1,0 +1,199 @@
+"""How processes are begun: forked from the warm server, or one by one where fork is not to be trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+START_SECONDS = 300.0
+"""How long the server may import before it counts as dead; cold network disks are slow."""
+CLOSE_SECONDS = 10.0
+ENVIRONMENT = {
+    # numpy's and scipy's pools would be threads in the server; torch's are set by each attempt
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    # `torch.cuda.is_available()` then heeds CUDA_VISIBLE_DEVICES and does not start CUDA in the server
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+}
+"""What every attempt finds in its environment, besides the driver's."""
+_POLL_SECONDS = 0.02
+
+
+class ServerDied(Exception):
+    """The server is gone.
+
+    Args:
+        was_ready: whether it had got through its imports.
+        reason: what is known about it, for people.
+    """
+
+    def __init__(self, was_ready: bool, reason: str) -> None:
+        super().__init__(reason)
+        self.was_ready = was_ready
+        self.reason = reason
+
+
+class Forked:
+    """The driver's end of a warm server."""
+
+    def __init__(self, preload: Sequence[str]) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
+        self._channel, theirs = socket.socketpair()
+        with theirs:
+            self._server = _spawn(theirs, [], self._errors.fileno())
+        self._began = time.monotonic()
+        self._ready = False
+        self._heard = b""
+        self._say(preload=list(preload), sys_path=search_path())
+
+    def start(self, attempt: str, folder: Path, call: str) -> None:
+        """Ask for a fork. Raises: ServerDied."""
+        self._say(start=attempt, folder=str(folder), call=call)
+
+    def signal(self, attempt: str, pid: int | None, number: int) -> None:
+        """Have the server signal the attempt's group: it alone knows that the process id is still the attempt's."""
+        self._say(attempt=attempt, signal=int(number))
+
+    def poll(self, seconds: float) -> list[dict[str, Any]]:
+        """What the server said, waiting up to `seconds` for the first word. Raises: ServerDied."""
+        if not select.select([self._channel], [], [], seconds)[0]:
+            if not self._ready and time.monotonic() > self._began + START_SECONDS:
+                self._lose(f"its imports took more than {START_SECONDS:.0f} s")
+            return []
+        try:
+            more = self._channel.recv(1 << 20)
+        except ConnectionError:
+            more = b""
+        if not more:
+            self._lose("")
+        *lines, self._heard = (self._heard + more).split(b"\n")
+        events: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self._ready = self._ready or any("ready" in event for event in events)
+        return events
+
+    def close(self) -> None:
+        """Hang up, which makes the server kill everything, and wait for it."""
+        self._channel.close()
+        try:
+            self._server.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
+        self._errors.close()
+
+    def _say(self, **words: Any) -> None:
+        try:
+            self._channel.sendall(json.dumps(words).encode() + b"\n")
+        except OSError:
+            self._lose("")
+
+    def _lose(self, reason: str) -> None:
+        self._channel.close()
+        self._server.kill()
+        code = self._server.wait()
+        self._errors.seek(0)
+        last_words = self._errors.read()[-2000:].decode(errors="replace").strip()
+        self._errors.close()
+        ending = f"signal {-code}" if code < 0 else f"exit code {code}"
+        raise ServerDied(
+            self._ready, "\n".join(word for word in (reason or f"it ended with {ending}", last_words) if word)
+        )
+
+
+@dataclass(frozen=True)
+class _Lone:
+    process: subprocess.Popen[bytes]
+    line: socket.socket
+    began: float
+
+
+class Alone:
+    """A plain process per attempt, which imports everything itself and dies when its line to the driver is cut."""
+
+    def __init__(self) -> None:
+        self._lone: dict[str, _Lone] = {}
+        self._news: list[dict[str, Any]] = []
+
+    def start(self, attempt: str, folder: Path, call: str) -> None:
+        """Start the process."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = _spawn(theirs, ["alone"], subprocess.DEVNULL)
+        ours.sendall(json.dumps({"folder": str(folder), "call": call, "sys_path": search_path()}).encode() + b"\n")
+        self._lone[attempt] = _Lone(process, ours, time.monotonic())
+        self._news.append({"started": attempt, "pid": process.pid})
+
+    def signal(self, attempt: str, pid: int | None, number: int) -> None:
+        """Signal the attempt's process group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._lone[attempt].process.pid, number)
+
+    def poll(self, seconds: float) -> list[dict[str, Any]]:
+        """What began and ended, waiting up to `seconds` for the first."""
+        end = time.monotonic() + seconds
+        while True:
+            for attempt in list(self._lone):
+                self._look(attempt)
+            if self._news or time.monotonic() >= end:
+                news, self._news = self._news, []
+                return news
+            time.sleep(_POLL_SECONDS)
+
+    def _look(self, attempt: str) -> None:
+        lone = self._lone[attempt]
+        pid, status, usage = os.wait4(lone.process.pid, os.WNOHANG)
+        if pid == 0:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        lone.line.close()
+        lone.process.returncode = os.waitstatus_to_exitcode(status)
+        # bytes on macOS, KiB elsewhere
+        mebibytes = usage.ru_maxrss // (1 << 20 if sys.platform == "darwin" else 1 << 10)
+        seconds = time.monotonic() - lone.began
+        del self._lone[attempt]
+        self._news.append(
+            {"ended": attempt, "code": lone.process.returncode, "max_rss_mb": mebibytes, "seconds": seconds}
+        )
+
+    def close(self) -> None:
+        """Kill all."""
+        for lone in self._lone.values():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(lone.process.pid, signal.SIGKILL)
+            lone.line.close()
+            lone.process.wait()
+        self._lone.clear()
+
+
+def search_path() -> list[str]:
+    """The driver's `sys.path`, so that attempts import what the driver would, whatever folder they work in."""
+    return [str(Path(entry).absolute()) for entry in sys.path]
+
+
+def _spawn(channel: socket.socket, words: Sequence[str], errors: int) -> subprocess.Popen[bytes]:
+    # -P: a file named torch.py in the user's folder must not be imported in place of the library
+    command = [sys.executable, "-P", "-m", "dermae_bench.execute.forkserver", str(channel.fileno()), *words]
+    return subprocess.Popen(
+        command,
+        pass_fds=[channel.fileno()],
+        env={**os.environ, **ENVIRONMENT},
+        stdin=subprocess.DEVNULL,
+        stdout=errors,
+        stderr=errors,
+        # Ctrl-C in the terminal is for the driver, which then decides about its attempts
+        start_new_session=True,
+    )

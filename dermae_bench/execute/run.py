@@ -1,0 +1,389 @@
+"""What a plugin is lent while it fits: the harness owns budget, batches, precision, checkpoints and clocks."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dermae_bench.errors import Diverged, PluginError, UserError
+from dermae_bench.execute.checkpoints import Checkpoint, Checkpoints
+from dermae_bench.plugin.contracts import Batch, Model
+from dermae_bench.plugin.images import ImageSet, resize
+from dermae_bench.plugin.noise import seed_of
+
+CHECKPOINT_SECONDS = 120.0
+LOGGED_POINTS = 500
+"""Points kept on a curve at most; a run of more steps logs every k-th."""
+
+
+class Stopped(Exception):  # noqa: N818 (not an error: the stage was asked to stop, wrote a checkpoint and will go on later)
+    """A signal asked the stage to stop; its checkpoint is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetOf:
+    """The budget of one fit, as the suite states it."""
+
+    steps: int
+    batch_size: int
+    ema: float | None = None
+    clip: float | None = 1.0
+    select: str = "last"
+    every: int | None = None
+    checkpoint: int | None = None
+    phases: Mapping[str, int] = field(default_factory=dict)
+
+
+def reseed(seed: int, *words: object) -> None:
+    """Set torch, numpy and random from (seed, words): no RNG state ever needs to be saved."""
+    number = seed_of(seed, *words)
+    torch.manual_seed(number)
+    np.random.seed(number % 2**32)  # noqa: NPY002 (plugins may use the global generator; it must be a function of the step)
+    random.seed(number)
+
+
+@lru_cache(maxsize=4)
+def order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """Shuffled positions of one pass over `count` images: a pure function of (seed, epoch)."""
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+def batch_indices(seed: int, step: int, count: int, size: int) -> NDArray[np.int64]:
+    """Positions of the images of a step. Passes follow each other without a gap, so every image is seen equally often."""
+    first = step * size
+    found: list[NDArray[np.int64]] = []
+    needed = size
+    while needed:
+        epoch, offset = divmod(first, count)
+        taken = order(seed, epoch, count)[offset : offset + needed]
+        found.append(taken)
+        first += len(taken)
+        needed -= len(taken)
+    return np.concatenate(found)
+
+
+class FitRun:
+    """The harness's `Run` (see `dermae_bench.plugin.contracts.Run`).
+
+    Args:
+        model: the model being fitted, already on `device`.
+        budget: what it may spend.
+        seed: of batches and of everything random inside a step.
+        checkpoints: where the state is kept between attempts.
+        validate: value of the selection metric for the model as it is (eval mode, EMA weights), higher or lower better.
+        better: 1 if a higher value is better, -1 if a lower one.
+        report: told (step, steps, last loss) now and then, for the progress display.
+        stop: asked between two items whether to write a checkpoint and leave.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        budget: BudgetOf,
+        seed: int,
+        device: torch.device,
+        checkpoints: Checkpoints,
+        *,
+        validate: Callable[[], float] | None = None,
+        better: int = 1,
+        report: Callable[[int, int, float | None], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> None:
+        self.model = model
+        self.budget = budget
+        self.seed = seed
+        self.device = device
+        self.images_seen = 0
+        self.best: tuple[int, float] | None = None
+        self.curves: list[dict[str, float]] = []
+        self._checkpoints = checkpoints
+        self._validate = validate
+        self._better = better
+        self._report = report
+        self._stop = stop
+        self._optimizers: tuple[Optimizer, ...] = ()
+        self._parameters = [p for p in model.parameters()]
+        self._ema: list[Tensor] = []
+        self._best_state: dict[str, Tensor] | None = None
+        self._step = 0
+        self._phase_starts = self._lay_out_phases()
+        self._pending: dict[str, Tensor | float] = {}
+        self._stepped = False
+        self._restored = False
+        self._validated_at = 0
+        self._unread: tuple[int, Tensor, Any] | None = None
+        self._last_checkpoint = time.monotonic()
+        self._log_every = max(1, budget.steps // LOGGED_POINTS)
+        self._last_loss: Tensor | None = None
+
+    # -- what the contract names ---------------------------------------------------------------------------------
+
+    @property
+    def progress(self) -> float:
+        return self._step / self.budget.steps
+
+    @property
+    def step_index(self) -> int:
+        return self._step
+
+    def optimizers(self, *optimizers: Optimizer) -> None:
+        if self._optimizers:
+            raise PluginError("run.optimizers() was called twice", hint="register all optimisers in one call before the loop")
+        self._optimizers = optimizers
+
+    def rng(self, name: str) -> torch.Generator:
+        return torch.Generator().manual_seed(seed_of(self.seed, "rng", name))
+
+    def log(self, **scalars: Tensor | float) -> None:
+        self._pending |= {name: value.detach() if isinstance(value, Tensor) else float(value) for name, value in scalars.items()}
+
+    def step(self, loss: Tensor, optimizer: Optimizer) -> None:
+        if optimizer not in self._optimizers:
+            raise PluginError("run.step() was given an optimiser that was not registered", hint="call run.optimizers(...) before the loop")
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+        if len(self._optimizers) == 1:
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            # the other optimisers' parameters must not collect gradients of this loss
+            loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
+        limit = self.budget.clip if self.budget.clip is not None else float("inf")
+        norm = nn.utils.clip_grad_norm_(parameters, limit)
+        self._check_finite(loss.detach(), norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        self._stepped = True
+        self._last_loss = loss.detach()
+
+    def batches(self, data: ImageSet, phase: str | None = None) -> Iterator[Batch]:
+        start, end = self._span(phase)
+        if not self._restored:
+            self._restore()
+        if len(data) == 0:
+            raise UserError("the training set is empty")
+        while start <= self._step < end:
+            self._between_items()
+            reseed(self.seed, "step", self._step)
+            batch = self._load(data)
+            self._stepped = False
+            self._pending = {}
+            yield batch
+            self._finish_item(len(batch.indices))
+        if self._step == self.budget.steps:
+            self.check_unread()
+            self._select(final=True)
+
+    # -- what the stage asks afterwards ----------------------------------------------------------------------------
+
+    def check_spent(self) -> None:
+        """Raise if the plugin left before its budget was spent: its row would not be comparable."""
+        if self._step != self.budget.steps:
+            raise PluginError(
+                f"fit returned after {self._step} of {self.budget.steps} steps", hint="iterate run.batches() until it ends"
+            )
+
+    def artifact(self) -> dict[str, Tensor]:
+        """The weights that stand for the row: best on `val` if asked for, else EMA if there is one, else the last."""
+        if self._best_state is not None:
+            return self._best_state
+        with self.averaged():
+            return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in self.model.state_dict().items()}
+
+    def averaged(self) -> _Averaged:
+        """Context in which the model carries its EMA weights (if the budget has an EMA)."""
+        return _Averaged(self._parameters, self._ema)
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _lay_out_phases(self) -> dict[str, tuple[int, int]]:
+        starts, at = {}, 0
+        for name, steps in self.budget.phases.items():
+            starts[name] = (at, at + steps)
+            at += steps
+        return starts
+
+    def _span(self, phase: str | None) -> tuple[int, int]:
+        if phase is None:
+            return 0, self.budget.steps
+        if phase not in self._phase_starts:
+            known = ", ".join(self._phase_starts) or "none"
+            raise UserError(f"the model asks for phase {phase!r}, but its budget has: {known}", hint=f"add `phases: {{{phase}: STEPS}}`")
+        return self._phase_starts[phase]
+
+    def _load(self, data: ImageSet) -> Batch:
+        indices = batch_indices(self.seed, self._step, len(data), self.budget.batch_size)
+        images = data[indices]
+        labels = torch.from_numpy(data.labels[indices]) if data.labels is not None else None
+        if self.device.type == "cuda":
+            images = images.pin_memory().to(self.device, non_blocking=True)
+            labels = labels.to(self.device, non_blocking=True) if labels is not None else None
+        if self.model.input_size is not None:
+            images = resize(images, self.model.input_size)
+        captions = tuple(data.captions[i] for i in indices) if data.captions is not None else None
+        return Batch(images=images, labels=labels, indices=torch.from_numpy(indices), captions=captions)
+
+    def _finish_item(self, images: int) -> None:
+        if not self._stepped:
+            raise PluginError("an item of run.batches() passed without run.step()", hint="every budget step must be an optimiser step")
+        self._update_average()
+        self.images_seen += images
+        if self._step % self._log_every == 0 or self._step == self.budget.steps - 1:
+            scalars = {"loss": self._last_loss, **self._pending}
+            numbers = {k: float(v) for k, v in scalars.items() if v is not None}
+            # a plugin may log what it likes; only loss and gradients must be finite, and JSON knows no NaN
+            self.curves.append({"step": float(self._step), **{k: v for k, v in numbers.items() if isfinite(v)}})
+        self._step += 1
+        if self._report is not None:
+            self._report(self._step, self.budget.steps, self.curves[-1].get("loss") if self.curves else None)
+
+    def _check_finite(self, loss: Tensor, norm: Tensor) -> None:
+        """Raise `Diverged` for this step; on a GPU for the step before, so that nothing waits for the device."""
+        both = torch.stack([loss.float().reshape(()), norm.float().reshape(())])
+        self.check_unread()
+        if self.device.type != "cuda":
+            self._raise_unless_finite(self._step, both)
+            return
+        there = torch.empty(2, pin_memory=True)
+        there.copy_(both, non_blocking=True)
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        event.record()
+        self._unread = (self._step, there, event)
+
+    def check_unread(self) -> None:
+        """Look at the flags of the last step that a GPU had not computed yet."""
+        if self._unread is not None:
+            step, values, event = self._unread
+            event.synchronize()
+            self._unread = None
+            self._raise_unless_finite(step, values)
+
+    @staticmethod
+    def _raise_unless_finite(step: int, loss_and_norm: Tensor) -> None:
+        loss, norm = loss_and_norm.tolist()
+        if not isfinite(loss):
+            raise Diverged(step, "loss")
+        if not isfinite(norm):
+            raise Diverged(step, "gradient norm")
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if not self._ema:
+            return
+        assert self.budget.ema is not None
+        # warm-up of the average (as in diffusers' EMAModel): a young average must not remember the random start
+        decay = min(self.budget.ema, (1 + self._step) / (10 + self._step))
+        torch._foreach_lerp_(self._ema, [p.detach() for p in self._parameters], 1 - decay)
+
+    def _between_items(self) -> None:
+        self._select(final=False)
+        stop = self._stop is not None and self._stop()
+        by_steps = self.budget.checkpoint is not None and self._step % self.budget.checkpoint == 0 and self._step > 0
+        by_time = self.budget.checkpoint is None and time.monotonic() - self._last_checkpoint > CHECKPOINT_SECONDS
+        if (stop or by_steps or by_time) and self._step > 0:
+            self._save()
+        if stop:
+            raise Stopped
+
+    def _select(self, *, final: bool) -> None:
+        if self._validate is None or self._step == 0:
+            return
+        every = self.budget.every or max(1, self.budget.steps // 10)
+        if not final and self._step % every:
+            return
+        if self._validated_at == self._step:
+            return
+        self._validated_at = self._step
+        training = self.model.training
+        self.model.eval()
+        with self.averaged(), torch.no_grad():
+            value = self._validate()
+            if self.best is None or self._better * value > self._better * self.best[1]:
+                self.best = (self._step, value)
+                self._best_state = {k: v.detach().cpu().clone().contiguous() for k, v in self.model.state_dict().items()}
+        self.model.train(training)
+        if self.curves:
+            self.curves[-1]["validation"] = value
+
+    def _save(self) -> None:
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"ema.{i}": v for i, v in enumerate(self._ema)}
+        tensors |= {f"best.{k}": v for k, v in (self._best_state or {}).items()}
+        groups = []
+        for number, optimizer in enumerate(self._optimizers):
+            state = optimizer.state_dict()
+            groups.append(state["param_groups"])
+            for index, values in state["state"].items():
+                for name, value in values.items():
+                    tensors[f"optimizer.{number}.{index}.{name}"] = value if isinstance(value, Tensor) else torch.tensor(value)
+        facts = {
+            "step": self._step,
+            "images_seen": self.images_seen,
+            "best": list(self.best) if self.best else None,
+            "curves": self.curves,
+            "groups": groups,
+        }
+        self._checkpoints.save(Checkpoint(self._step, tensors, facts))
+        self._last_checkpoint = time.monotonic()
+
+    def _restore(self) -> None:
+        self._restored = True
+        self.model.train()
+        if not self._optimizers:
+            raise PluginError("run.batches() was asked for before run.optimizers()", hint="register every optimiser before the loop")
+        found = self._checkpoints.load()
+        if self.budget.ema is not None:
+            self._ema = [p.detach().clone() for p in self._parameters]
+        if found is None:
+            return
+        tensors, facts = found.tensors, found.facts
+        self.model.load_state_dict(_under(tensors, "model."))
+        for i, average in enumerate(self._ema):
+            average.copy_(tensors[f"ema.{i}"])
+        self._best_state = _under(tensors, "best.") or None
+        for number, (optimizer, groups) in enumerate(zip(self._optimizers, facts["groups"], strict=True)):
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in _under(tensors, f"optimizer.{number}.").items():
+                index, _, field_name = name.partition(".")
+                state.setdefault(int(index), {})[field_name] = tensor
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self._step = int(facts["step"])
+        self.images_seen = int(facts["images_seen"])
+        self.best = (int(facts["best"][0]), float(facts["best"][1])) if facts["best"] else None
+        self.curves = list(facts["curves"])
+
+
+class _Averaged:
+    """Swaps EMA weights in, and the trained ones back."""
+
+    def __init__(self, parameters: list[nn.Parameter], average: list[Tensor]) -> None:
+        self.parameters = parameters
+        self.average = average
+        self._kept: list[Tensor] = []
+
+    def __enter__(self) -> None:
+        if self.average:
+            self._kept = [p.detach().clone() for p in self.parameters]
+            self._put(self.average)
+
+    def __exit__(self, *error: Any) -> None:
+        if self.average:
+            self._put(self._kept)
+
+    @torch.no_grad()
+    def _put(self, tensors: list[Tensor]) -> None:
+        for parameter, tensor in zip(self.parameters, tensors, strict=True):
+            parameter.copy_(tensor)
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,248 @@
+"""What the commands over a suite share: load, plan, run, collect, show."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dermae_bench.durable import digest_file, digest_of, write_text
+from dermae_bench.errors import FAILED, OK, DataMissing, UserError
+from dermae_bench.execute.executor import Executor, Options, Outcome, select
+from dermae_bench.execute.observers import observers
+from dermae_bench.plugin.catalog import Catalog
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.contents import Contents
+from dermae_bench.suite.keys import PACKAGE, Identities
+from dermae_bench.suite.load import LoadedSuite, load_suite, results_name
+from dermae_bench.suite.plan import Planner
+from dermae_bench.suite.rows import RowPlan, RowPlanner
+from dermae_bench.suite.stage import Stage
+
+
+@dataclass(frozen=True)
+class Session:
+    """A suite, planned."""
+
+    loaded: LoadedSuite
+    catalog: Catalog
+    store: Store
+    folder: Path
+    """Where its results go."""
+    stages: Sequence[Stage]
+    rows: Sequence[RowPlan]
+    missing: str | None
+    """What is not there, where data are missing: then stages have no keys."""
+
+
+class _Tasks:
+    """Asks for a dataset's tasks once, and remembers what was missing."""
+
+    def __init__(self, catalog: Catalog, contents: Contents) -> None:
+        self.catalog = catalog
+        self.identities = Identities(catalog, contents)
+        self.found: Mapping[str, Mapping[str, Any]] | None = None
+        self.missing: str | None = None
+
+    def __call__(self, plugin: str, params: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]] | None:
+        card = self.catalog.card("dataset", plugin)
+        try:
+            facts = self.identities.facts(plugin, self.identities.params(params, card.params))
+        except DataMissing as error:
+            self.missing = str(error)
+            facts = digest_of(["missing", plugin, dict(params)])
+        try:
+            tasks = self.catalog.tasks(plugin, self.identities.absolute(params, card.params), facts)
+        except DataMissing as error:
+            self.missing = str(error)
+            return None
+        self.found = {task["name"]: task for task in tasks}
+        return self.found
+
+
+def open_session(suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None) -> Session:
+    """Load and plan a suite; imports no plugin and no torch in this process."""
+    catalog = Catalog(plugins_dir)
+    contents = Contents(catalog.cache / "contents.json")
+    tasks = _Tasks(catalog, contents)
+    loaded = load_suite(suite, catalog=catalog, tasks_of=tasks, preset=preset, sets=sets)
+    planner = Planner(loaded.suite, catalog, contents, tasks.found)
+    rows = RowPlanner(planner).rows()
+    contents.save()
+    return Session(
+        loaded=loaded,
+        catalog=catalog,
+        store=Store(results / "store"),
+        folder=results / results_name(loaded),
+        stages=planner.stages,
+        rows=rows,
+        missing=planner.missing or tasks.missing,
+    )
+
+
+def run_suite(
+    suite: Path,
+    *,
+    preset: str | None,
+    sets: Sequence[str],
+    results: Path,
+    plugins_dir: Path | None,
+    options: Options,
+    form: str,
+    verbosity: int,
+) -> int:
+    """`run`: do what is left, write the results folder, print the boards. Returns the exit code."""
+    session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
+    _need_data(session)
+    stages = select(session.stages, options)
+    outcome = _execute(session, stages, options, verbosity)
+    _publish(session, form)
+    return _leave(session, outcome)
+
+
+def _execute(session: Session, stages: Sequence[Stage], options: Options, verbosity: int) -> Outcome:
+    from dermae_bench.execute.local import LocalBackend
+    from dermae_bench.execute.progress import Progress
+
+    display = Progress(len(stages), verbosity=verbosity)
+    executor = Executor(session.store, LocalBackend, display, options, observers())
+    try:
+        return executor.run(stages)
+    finally:
+        display.close()
+
+
+def _need_data(session: Session) -> None:
+    if session.missing is not None:
+        raise DataMissing(session.missing)
+
+
+def _leave(session: Session, outcome: Outcome) -> int:
+    done, failed = len(outcome.done), len(outcome.failed)
+    click.echo(f"{outcome.cached} stages cached, {done} done, {failed} failed, {len(outcome.blocked)} not run", err=True)
+    for failure in outcome.failed.values():
+        click.echo(f"failed: {failure.name}: {failure.reason}\n  look: dermae-bench show {failure.key[:12]}", err=True)
+    if outcome.interrupted is not None:
+        click.echo(f"{session.folder}  (stopped: give the same command again to go on)")
+        return 128 + outcome.interrupted
+    if failed:
+        click.echo(f"{session.folder}  (next: dermae-bench show {next(iter(outcome.failed))[:12]})")
+        return FAILED
+    click.echo(f"{session.folder}  (next: open {session.folder / 'report.html'})")
+    return OK
+
+
+# -- results folder ------------------------------------------------------------------------------------------------
+
+
+def _publish(session: Session, form: str) -> None:
+    """Bring the results folder up to date and print the boards; nothing is rebuilt when nothing changed."""
+    state = _state(session)
+    memo = session.store.root / "boards" / f"{digest_of(str(session.folder.resolve()))[:32]}.json"
+    known = _unchanged(memo, state, session.folder)
+    if known is None:
+        known = _build(session)
+        files = {path.name: digest_file(path) for path in sorted(session.folder.iterdir()) if path.is_file()}
+        write_text(memo, json.dumps({"state": state, "files": files, "text": known}), durable=False)
+    if form == "table":
+        for board in ("generators", "classifiers"):
+            if known[board]:
+                click.echo(known[board])
+                click.echo()
+        click.echo(known["facts"])
+    else:
+        for board in ("generators", "classifiers"):
+            click.echo((session.folder / f"{board}.{form}").read_text())
+
+
+def _state(session: Session) -> str:
+    """Changes when any result, failure, name or the report's own code changes."""
+    sources = {str(path.relative_to(PACKAGE)): digest_file(path) for path in sorted((PACKAGE / "report").rglob("*.*")) if path.suffix != ".pyc"}
+    stages = []
+    for stage in session.stages:
+        done = bool(stage.key) and session.store.has(stage.kind, stage.key)
+        failure = None if done or not stage.key else session.store.failure(stage.key)
+        stages.append([stage.key, stage.name, done, failure.reason if failure else None])
+    reference = session.loaded.suite.reference
+    published = digest_file(Path(reference)) if reference is not None and Path(reference).is_file() else None
+    return digest_of([sources, stages, session.loaded.suite.description, [row.row for row in session.rows], published])
+
+
+def _unchanged(memo: Path, state: str, folder: Path) -> dict[str, str] | None:
+    try:
+        known = json.loads(memo.read_bytes())
+        if known["state"] != state:
+            return None
+        for name, digest in known["files"].items():
+            if digest_file(folder / name) != digest:
+                return None
+    except (OSError, ValueError, KeyError):
+        # no memo, or files that were removed: everything is built again
+        return None
+    text: dict[str, str] = known["text"]
+    return text
+
+
+def _build(session: Session) -> dict[str, str]:
+    from dermae_bench.report.collect import Collector, write_predictions
+    from dermae_bench.report.export import terminal_table, write
+    from dermae_bench.suite.resolved import suite_to_yaml
+
+    loaded = session.loaded
+    collector = Collector(loaded.suite, loaded.preset, session.stages, session.rows, session.store)
+    boards = collector.boards()
+    session.folder.mkdir(parents=True, exist_ok=True)
+    write(boards, session.folder)
+    write_predictions(collector, session.folder)
+    write_text(session.folder / "suite.resolved.yaml", suite_to_yaml(loaded))
+    facts = [f"{boards.dataset}: {boards.facts['images']} images, split {boards.split_rule} (digest {boards.split_digest[:12]})"]
+    for task, classes in boards.class_counts.items():
+        for split in ("train", "val", "test"):
+            facts.append(f"  {task} {split}: " + ", ".join(f"{name} {counts[split]}" for name, counts in classes.items()))
+    facts += [f"warning: {text}" for text in boards.warnings]
+    return {
+        "generators": terminal_table(boards, "generators", 160) if any(r.board == "generators" for r in boards.rows) else "",
+        "classifiers": terminal_table(boards, "classifiers", 160) if any(r.board == "classifiers" for r in boards.rows) else "",
+        "facts": "\n".join(facts),
+    }
+
+
+def report_suite(suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None, form: str) -> int:
+    """`report`: build the results folder from what the store holds."""
+    session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
+    _need_data(session)
+    if not session.store.root.is_dir():
+        raise UserError(f"there is no store at {session.store.root}", hint="run the suite first, or name its place with --results")
+    with session.store.writable():
+        _publish(session, form)
+    click.echo(f"{session.folder}  (next: open {session.folder / 'report.html'})")
+    return OK
+
+
+def validate_suite(suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None) -> int:
+    """`validate`: every mistake at once, or one line that says what the suite holds."""
+    session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
+    rows = len(session.rows)
+    click.echo(f"{suite}: {rows} rows, {len(session.stages)} stages; no mistake found")
+    if session.missing is not None:
+        click.echo(f"keys unknown: data missing: {session.missing}")
+    return OK
+
+
+def show_plan(
+    suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None, form: str, costs: bool
+) -> int:
+    """`plan`: every stage with its state, the reason and the cost."""
+    from dermae_bench.execute.planning import print_plan
+
+    session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
+    if costs and session.missing is None:
+        stages = [stage for stage in session.stages if stage.kind == "cost"]
+        _execute(session, stages, Options(), -1)
+    print_plan(session.stages, session.store, session.missing, form, sys.stdout)
+    return OK

@@ -1,0 +1,282 @@
+"""What every stage needs: its spec, its inputs, image sets and models."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermae_bench.durable import write_text
+from dermae_bench.errors import InvalidOutput, UserError
+from dermae_bench.plugin.data import Task
+from dermae_bench.plugin.images import ImageSet, Part
+from dermae_bench.plugin.loading import load_plugin
+from dermae_bench.plugin.params import build
+from dermae_bench.store.artifacts import Manifest, Store
+
+if TYPE_CHECKING:
+    import torch
+
+    from dermae_bench.plugin.contracts import Model
+
+
+@dataclass
+class StageContext:
+    """One attempt at one stage: where it reads, where it writes, what it was asked."""
+
+    folder: Path
+    """Survives kills: checkpoints and shards lie here until the stage is finished."""
+    spec: Mapping[str, Any]
+    """{kind, key, name, work, inputs, plugins, store, device}."""
+    out: Path
+    """Files put here become the artifact."""
+    phase: str = "start"
+    """Where it is, for the failure record."""
+    stop: Callable[[], bool] = lambda: False
+    _checked: dict[str, tuple[Path, Manifest]] = field(default_factory=dict)
+    _last_status: float = 0.0
+
+    @property
+    def work(self) -> Mapping[str, Any]:
+        """What the plan asks for, with real paths."""
+        work: Mapping[str, Any] = self.spec["work"]
+        return work
+
+    def input(self, role: str) -> tuple[Path, Manifest]:
+        """Folder and manifest of an input; its files' digests are checked on first use.
+
+        Raises:
+            Damaged: a file differs from its manifest.
+        """
+        if role not in self._checked:
+            about = self.spec["inputs"][role]
+            self._checked[role] = Store(Path(self.spec["store"])).checked(about["kind"], about["key"])
+        return self._checked[role]
+
+    def status(self, done: int, total: int, unit: str, loss: float | None = None) -> None:
+        """Tell the progress display, at most twice a second."""
+        now = time.monotonic()
+        if now - self._last_status < 0.5 and done < total:
+            return
+        self._last_status = now
+        about = {"step": done, "steps": total, "unit": unit, "loss": loss, "phase": self.phase, "time": time.time()}
+        write_text(self.folder / "status.json", json.dumps(about), durable=False)
+
+    def plugin(self, name: str) -> type[Any]:
+        """Import the class behind a plugin's name."""
+        reference = self.spec["plugins"][name]
+        return load_plugin(reference["name"], reference["module"], reference["file"])[1]
+
+    def configured(self, name: str, params: Mapping[str, Any]) -> Any:
+        """A plugin without weights (dataset, metric, extractor), built from checked params."""
+        cls = self.plugin(name)
+        return cls(build(cls.Config, params))
+
+
+def task_of(about: Mapping[str, Any]) -> Task:
+    """A task from its JSON form."""
+    return Task(**{**about, "classes": tuple(about["classes"])})
+
+
+def pick_device() -> torch.device:
+    """CUDA where there is one, unless `DERMAE_BENCH_DEVICE` says otherwise. Never part of a key."""
+    import torch
+
+    asked = os.environ.get("DERMAE_BENCH_DEVICE", "auto")
+    if asked != "auto":
+        return torch.device(asked)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def set_threads(count: int) -> None:
+    """CPU threads of this process; part of the key of every stage that computes with floats."""
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def build_model(context: StageContext, about: Mapping[str, Any]) -> Model:
+    """A model as its config describes it, with random weights."""
+    cls = context.plugin(about["plugin"])
+    model: Model = cls(build(cls.Config, about["params"]), task_of(about["task"]))
+    return model
+
+
+def load_model(context: StageContext, about: Mapping[str, Any], role: str, device: torch.device) -> Model:
+    """A fitted model in eval mode, with the weights of input `role`."""
+    from safetensors.torch import load_file
+
+    folder, _ = context.input(role)
+    model = build_model(context, about)
+    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    return model.to(device).eval()
+
+
+# -- image sets --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Table:
+    """Per-image facts of a prepared dataset or a sample set, column by column."""
+
+    columns: Mapping[str, Sequence[Any]]
+
+    @staticmethod
+    def read(path: Path) -> Table:
+        """Read a parquet table."""
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path)
+        return Table({name: table.column(name).to_pylist() for name in table.column_names})
+
+    @staticmethod
+    def write(path: Path, columns: Mapping[str, Any]) -> None:
+        """Write a parquet table; equal columns give equal bytes."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table(dict(columns)), path, compression="zstd")
+
+
+def map_labels(labels: NDArray[np.int64], source: Task, target: Task, tasks: Mapping[str, Task]) -> NDArray[np.int64]:
+    """Carry labels of `source` over to `target` through the declared maps.
+
+    Raises:
+        UserError: there is no chain of maps from `source` to `target`.
+    """
+    chain = [target]
+    while chain[-1].name != source.name:
+        parent = chain[-1].parent
+        if parent is None:
+            raise UserError(f"labels of task {source.name!r} cannot be turned into those of {target.name!r}: no map is declared")
+        chain.append(tasks[parent])
+    for upper, lower in zip(reversed(chain[1:]), reversed(chain[:-1]), strict=True):
+        lookup = np.array([lower.classes.index(lower.mapping[name]) for name in upper.classes], dtype=np.int64)
+        labels = lookup[labels]
+    return labels
+
+
+def dataset_tasks(manifest: Manifest) -> dict[str, Task]:
+    """The tasks of a prepared dataset, by name; the first is the root."""
+    return {about["name"]: task_of(about) for about in manifest.summary["tasks"]}
+
+
+def image_set(context: StageContext, spec: Sequence[Mapping[str, Any]], task: Task | None) -> ImageSet:
+    """Join splits and sample sets; labelled for `task` (None or a task without classes: unlabelled)."""
+    folder, manifest = context.input("prepare")
+    tasks = dataset_tasks(manifest)
+    wanted = task if task is not None and task.classes else None
+    pieces: list[ImageSet] = []
+    for item in spec:
+        if "split" in item:
+            pieces.append(_split(folder, tasks, item["split"], wanted))
+        else:
+            pieces.append(_samples(context, item["samples"], tasks, wanted))
+    return _joined(pieces, wanted)
+
+
+def _split(folder: Path, tasks: Mapping[str, Task], split: str, wanted: Task | None) -> ImageSet:
+    table = Table.read(folder / "table.parquet").columns
+    rows = np.flatnonzero(np.array(table["split"]) == split)
+    members = rows.tolist()
+    root = next(iter(tasks.values()))
+    pixels = np.load(folder / "images.npy", mmap_mode="r")
+    labels = np.array(table["label"], dtype=np.int64)[rows]
+    facts = {name.removeprefix("attribute."): [values[i] for i in members] for name, values in table.items() if name.startswith("attribute.")}
+    captions = [table["caption"][i] for i in members] if "caption" in table else None
+    return ImageSet(
+        parts=[Part([pixels], rows)],
+        ids=[table["id"][i] for i in members],
+        groups=[table["group"][i] for i in members],
+        task=wanted,
+        labels=map_labels(labels, root, wanted, tasks) if wanted is not None else None,
+        captions=captions,
+        attributes=facts,
+    )
+
+
+def _samples(context: StageContext, role: str, tasks: Mapping[str, Task], wanted: Task | None) -> ImageSet:
+    folder, manifest = context.input(role)
+    table = Table.read(folder / "table.parquet").columns
+    shards = [np.load(folder / name, mmap_mode="r") for name in sorted(manifest.files) if name.startswith("images-")]
+    count = len(table["id"])
+    labels = None
+    if wanted is not None:
+        source = manifest.summary["task"]
+        if source is None:
+            raise UserError(f"{manifest.name} has no labels, but a set labelled for {wanted.name!r} is needed")
+        labels = map_labels(np.array(table["label"], dtype=np.int64), tasks[source], wanted, tasks)
+    rows = np.arange(count)
+    return ImageSet(parts=[Part(shards, rows)] if count else [], ids=table["id"], groups=table["id"], task=wanted, labels=labels)
+
+
+def _joined(pieces: Sequence[ImageSet], task: Task | None) -> ImageSet:
+    if len(pieces) == 1:
+        return pieces[0]
+    captions = None
+    if all(piece.captions is not None for piece in pieces):
+        captions = [caption for piece in pieces for caption in piece.captions or ()]
+    labels = None
+    if task is not None:
+        labels = np.concatenate([piece.labels for piece in pieces if piece.labels is not None])
+    return ImageSet(
+        parts=[part for piece in pieces for part in piece.parts],
+        ids=[name for piece in pieces for name in piece.ids],
+        groups=[name for piece in pieces for name in piece.groups],
+        task=task,
+        labels=labels,
+        captions=captions,
+    )
+
+
+def take(images: ImageSet, positions: Sequence[int] | NDArray[np.int64]) -> ImageSet:
+    """The images at `positions`, as a set of their own; pixels stay where they are."""
+    wanted = np.asarray(positions, dtype=np.int64)
+    starts = np.cumsum([0, *(len(part.rows) for part in images.parts)])
+    parts = []
+    for p, part in enumerate(images.parts):
+        inside = wanted[(wanted >= starts[p]) & (wanted < starts[p + 1])]
+        parts.append(Part(part.pixels, part.rows[inside - starts[p]]))
+    # parts keep their order, so positions must be ascending for ids and pixels to agree
+    if np.any(np.diff(wanted) <= 0):
+        raise InvalidOutput("positions must be ascending")
+    return replace(
+        images,
+        parts=parts,
+        ids=[images.ids[i] for i in wanted],
+        groups=[images.groups[i] for i in wanted],
+        labels=images.labels[wanted] if images.labels is not None else None,
+        captions=[images.captions[i] for i in wanted] if images.captions is not None else None,
+        attributes={name: [values[i] for i in wanted] for name, values in images.attributes.items()},
+    )
+
+
+def check_images(images: Any, count: int, size: int, who: str) -> None:
+    """Raise `InvalidOutput` unless `images` is a uint8 (count, 3, size, size) tensor."""
+    import torch
+
+    if not isinstance(images, torch.Tensor):
+        raise InvalidOutput(f"{who} returned {type(images).__name__}, not a tensor of images")
+    if images.dtype != torch.uint8 or tuple(images.shape) != (count, 3, size, size):
+        raise InvalidOutput(f"{who} returned {images.dtype} {tuple(images.shape)}, not uint8 {(count, 3, size, size)}")
+
+
+def check_logits(logits: Any, count: int, classes: int, who: str) -> None:
+    """Raise `InvalidOutput` unless `logits` is a finite floating (count, classes) tensor."""
+    import torch
+
+    if not isinstance(logits, torch.Tensor):
+        raise InvalidOutput(f"{who} returned {type(logits).__name__}, not a tensor of logits")
+    if not logits.is_floating_point() or tuple(logits.shape) != (count, classes):
+        raise InvalidOutput(f"{who} returned {logits.dtype} {tuple(logits.shape)}, not floating {(count, classes)}")
+    if not bool(torch.isfinite(logits).all()):
+        raise InvalidOutput(f"{who} returned logits that are not finite")
+
+

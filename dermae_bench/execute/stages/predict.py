@@ -1,0 +1,42 @@
+"""What one classifier says about every image of one set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from dermae_bench.execute.stages.common import StageContext, Table, image_set, load_model, pick_device, set_threads, task_of
+from dermae_bench.execute.stages.train import predict_logits
+
+
+def predict(context: StageContext) -> dict[str, Any]:
+    """predictions.parquet: id, group, label, and one logit column a class."""
+    work = context.work
+    task = task_of(work["model"]["task"])
+    images = image_set(context, work["images"], task)
+    assert images.labels is not None
+    if work["model"]["role"] == "majority":
+        logits = _majority(context, len(images))
+    else:
+        set_threads(work["threads"])
+        device = pick_device()
+        model = load_model(context, work["model"], "train", device)
+        context.phase = "predicting"
+        autocast = torch.autocast(device.type, torch.bfloat16, enabled=work["precision"] == "bf16")
+        with autocast:
+            logits = predict_logits(model, images, device, work["batch"], lambda done: context.status(done, len(images), "images"))
+    columns: dict[str, Any] = {"id": list(images.ids), "group": list(images.groups), "label": images.labels.tolist()}
+    columns |= {f"logit.{name}": logits[:, c] for c, name in enumerate(task.classes)}
+    Table.write(context.out / "predictions.parquet", columns)
+    return {"n": len(images), "task": task.name, "images": [dict(item) for item in work["images"]]}
+
+
+def _majority(context: StageContext, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Log frequencies of the classes in `train`, the same for every image: always the most frequent class."""
+    task = task_of(context.work["model"]["task"])
+    labels = image_set(context, [{"split": "train"}], task).labels
+    assert labels is not None
+    frequencies = np.bincount(labels, minlength=len(task.classes)) + 0.5
+    return np.tile(np.log(frequencies / frequencies.sum()).astype(np.float32), (count, 1))

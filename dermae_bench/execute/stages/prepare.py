@@ -1,0 +1,137 @@
+"""Decode and resize every image of a dataset once, check what can be checked, and write down who is in which split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermae_bench.errors import DataError
+from dermae_bench.execute.stages.common import StageContext, Table
+from dermae_bench.plugin.data import SPLITS, Dataset, Example, Task
+from dermae_bench.plugin.decode import find_duplicates, read_image
+from dermae_bench.plugin.images import RESIZE_PROTOCOL
+
+FEW = 10
+"""A class with fewer test images is named in a warning."""
+
+
+def prepare(context: StageContext) -> dict[str, Any]:
+    """images.npy: uint8 (N, 3, S, S); table.parquet: id, group, split, label, caption, attributes.
+
+    Raises:
+        DataError: everything that is wrong with the images or the splits, by name.
+    """
+    work = context.work
+    dataset: Dataset = context.configured(work["plugin"], work["params"])
+    size = int(dataset.config.image_size)
+    context.phase = "reading the table"
+    tasks = list(type(dataset).tasks(dataset.config))
+    examples = list(dataset.examples())
+    _check_examples(examples, tasks[0], dataset.leaky)
+    context.phase = "decoding"
+    kept, pixels, skipped = _decode(context, dataset, examples, size)
+    context.phase = "writing"
+    np.save(context.out / "images.npy", pixels)
+    labels = [tasks[0].classes.index(example.label) for example in kept]
+    names = sorted(kept[0].attributes)
+    columns: dict[str, Any] = {
+        "id": [e.id for e in kept],
+        "group": [e.group for e in kept],
+        "split": [e.split for e in kept],
+        "label": labels,
+    }
+    if any(e.caption is not None for e in kept):
+        columns["caption"] = [e.caption or "" for e in kept]
+    columns |= {f"attribute.{name}": [e.attributes.get(name) for e in kept] for name in names}
+    Table.write(context.out / "table.parquet", columns)
+    counts: dict[str, dict[str, int]] = {split: _counts(kept, split, tasks[0]) for split in SPLITS}
+    return {
+        "tasks": [asdict(task) for task in tasks],
+        "size": size,
+        "n": len(kept),
+        "counts": counts,
+        "split_rule": dataset.split_rule,
+        "split_digest": split_digest(kept),
+        "leaky": dataset.leaky,
+        "resize": RESIZE_PROTOCOL if any(e.source is not None for e in kept) else "drawn at size",
+        "skipped": skipped,
+        "warnings": _warnings(counts),
+    }
+
+
+def split_digest(examples: Sequence[Example]) -> str:
+    """SHA-256 over the sorted (id, group, split) of every image: what two tables must share to be compared."""
+    digest = hashlib.sha256()
+    for line in sorted(f"{e.id}\t{e.group}\t{e.split}\n" for e in examples):
+        digest.update(line.encode())
+    return digest.hexdigest()
+
+
+def _check_examples(examples: Sequence[Example], root: Task, leaky: str | None) -> None:
+    if not examples:
+        raise DataError("the dataset has no images")
+    problems = [f"{name}: the id stands {count} times" for name, count in Counter(e.id for e in examples).items() if count > 1]
+    problems += [f"{e.id}: unknown class {e.label!r}" for e in examples if e.label not in root.classes]
+    problems += [f"{e.id}: unknown split {e.split!r}" for e in examples if e.split not in SPLITS]
+    if leaky is None:
+        where: dict[str, set[str]] = {}
+        for example in examples:
+            where.setdefault(example.group, set()).add(example.split)
+        problems += [
+            f"group {group}: divided between {' and '.join(sorted(splits))}" for group, splits in sorted(where.items()) if len(splits) > 1
+        ]
+    problems += [f"split {split!r} has no images" for split in SPLITS if not any(e.split == split for e in examples)]
+    if problems:
+        raise DataError(f"{len(problems)} problems in the dataset's table", problems)
+
+
+def _decode(
+    context: StageContext, dataset: Dataset, examples: Sequence[Example], size: int
+) -> tuple[list[Example], NDArray[np.uint8], list[str]]:
+    """Kept examples, their pixels, and the names of those skipped by `skip: N`."""
+    files = [e.source for e in examples if e.source is not None]
+    problems = [f"{a.name} and {b.name}: the same bytes under two names" for a, b in find_duplicates(files)]
+    pixels = np.empty((len(examples), 3, size, size), dtype=np.uint8)
+    bad: dict[int, str] = {}
+    for position, example in enumerate(examples):
+        if position % 64 == 0:
+            context.status(position, len(examples), "images")
+        drawn = dataset.image(example, size)
+        if drawn is not None:
+            pixels[position] = drawn
+            continue
+        try:
+            if example.source is None:
+                raise ValueError("has neither a file nor pixels")
+            pixels[position] = read_image(example.source, size)
+        except (ValueError, OSError) as error:
+            bad[position] = f"{example.id}: {_reason(error, example.source)}"
+    allowed = int(getattr(dataset.config, "skip", 0))
+    if problems or len(bad) > allowed:
+        problems += bad.values()
+        hint = f"mend them, or state `skip: {len(bad)}` in the dataset's params" if bad else "remove one of each pair"
+        raise DataError(f"{len(problems)} images cannot be used", problems, hint=hint)
+    keep = [i for i in range(len(examples)) if i not in bad]
+    return [examples[i] for i in keep], pixels[keep] if bad else pixels, sorted(bad.values())
+
+
+def _reason(error: Exception, source: Path | None) -> str:
+    # the path stays out of messages that reach a report; the id names the image
+    return str(error).replace(str(source), "the file") if source is not None else str(error)
+
+
+def _counts(examples: Sequence[Example], split: str, root: Task) -> dict[str, int]:
+    found = Counter(e.label for e in examples if e.split == split)
+    return {name: found.get(name, 0) for name in root.classes}
+
+
+def _warnings(counts: dict[str, dict[str, int]]) -> list[str]:
+    few = [f"{name} ({count})" for name, count in counts["test"].items() if count < FEW]
+    return [f"fewer than {FEW} test images of: {', '.join(few)}; their scores mean little"] if few else []

@@ -1,0 +1,88 @@
+"""Child process that imports plugins and writes down what they promise.
+
+Run as ``python -m dermae_bench.plugin.cardmaker ASK.json ANSWER.json``; nothing else in the harness imports a
+plugin outside of an attempt.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dermae_bench.errors import BenchError, DataMissing
+from dermae_bench.plugin.loading import load_plugin
+from dermae_bench.plugin.checking import check
+from dermae_bench.plugin.params import build, schema_of
+from dermae_bench.plugin.sources import sources_of
+
+
+def make_card(reference: dict[str, Any]) -> dict[str, Any]:
+    """Kind, schemas, columns and flags of one plugin."""
+    kind, cls = load_plugin(reference["name"], reference["module"], reference["file"])
+    libraries = sources_of(reference["module"], Path(reference["file"]) if reference["file"] else None).libraries
+    card: dict[str, Any] = {
+        "kind": kind,
+        "doc": inspect.getdoc(cls) or "",
+        "params": schema_of(cls.Config),
+        "libraries": _distributions(libraries),
+        "flags": _flags(kind, cls),
+    }
+    if kind == "generator":
+        card["sampling"] = schema_of(cls.Sampling)
+    if kind == "metric" and not card["params"].get("required"):
+        defaults, _ = check({}, card["params"])
+        card["columns"] = [asdict(column) for column in cls.columns(build(cls.Config, defaults))]
+    return card
+
+
+def _flags(kind: str, cls: type[Any]) -> dict[str, Any]:
+    flags: dict[str, Any] = {"tiny": bool(getattr(cls, "tiny", None))}
+    if kind == "generator":
+        from dermae_bench.plugin.contracts import Joint
+
+        flags |= {"conditional": cls.conditional, "joint": issubclass(cls, Joint)}
+    if kind == "metric":
+        from dermae_bench.plugin import measures
+
+        bases = {"prediction": measures.PredictionMetric, "sample": measures.SampleMetric, "cost": measures.CostMetric}
+        flags["metric"] = next(name for name, base in bases.items() if issubclass(cls, base))
+    if kind == "dataset":
+        flags["home"] = cls.home
+    return flags
+
+
+def _distributions(modules: tuple[str, ...]) -> list[str]:
+    known = metadata.packages_distributions()
+    return sorted({known[module][0] for module in modules if module in known})
+
+
+def make_tasks(reference: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    """The tasks of a dataset under checked params."""
+    _, cls = load_plugin(reference["name"], reference["module"], reference["file"])
+    try:
+        tasks = cls.tasks(build(cls.Config, params))
+    except DataMissing as error:
+        return {"missing": str(error)}
+    return {"tasks": [asdict(task) for task in tasks]}
+
+
+def answer(question: dict[str, Any]) -> dict[str, Any]:
+    """Answer one question; whatever a plugin raises becomes its reason."""
+    try:
+        if "card" in question:
+            return make_card(question["card"])
+        return make_tasks(question["tasks"], question["params"])
+    except BenchError as error:
+        return {"error": str(error)}
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (a stranger's module may raise anything at import)
+        return {"error": f"{type(error).__name__}: {error}"}
+
+
+if __name__ == "__main__":
+    asked = json.loads(Path(sys.argv[1]).read_text())
+    Path(sys.argv[2]).write_text(json.dumps([answer(question) for question in asked]))

@@ -1,0 +1,285 @@
+"""Finding plugins without importing them: entry points, a plugins folder, single files; and their cards.
+
+A card says what a plugin is (kind, parameters, sampling, columns) in JSON. It is made once per source digest, in
+a child process, and cached; everything that only reads (`validate`, `plan`, `plugins`, `report`) reads cards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dermae_bench.durable import digest_of, write_text
+from dermae_bench.errors import DataMissing, PluginError
+from dermae_bench.plugin.hookspecs import GROUP
+from dermae_bench.plugin.sources import Sources, sources_of
+
+CARD_VERSION = 3
+CARD_SECONDS = 600
+"""How long importing plugins for their cards may take before the child is ended."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where a plugin lies: enough to import it in another process."""
+
+    name: str
+    module: str
+    file: str | None = None
+    """Path of a single-file plugin; None for an installed module."""
+    origin: str = ""
+    """Distribution and version, or the file's name: for people, never in a key."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a plugin promises, as JSON."""
+
+    name: str
+    kind: str
+    doc: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Mapping[str, Any] | None = None
+    columns: Sequence[Mapping[str, Any]] = ()
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    module: str = ""
+    origin: str = ""
+    digest: str = ""
+    files: Sequence[str] = ()
+    libraries: Sequence[str] = ()
+    """Distributions whose major.minor version belongs to the plugin's keys."""
+    error: str | None = None
+    """Why the plugin cannot be used; None when it can."""
+
+
+def cache_folder() -> Path:
+    """Where cards and digest memos are kept: `$DERMAE_BENCH_CACHE`, else the user's cache folder."""
+    given = os.environ.get("DERMAE_BENCH_CACHE")
+    if given:
+        return Path(given)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "dermae-bench"
+
+
+class Catalog:
+    """Every plugin that can be named, by name.
+
+    Args:
+        plugins_dir: a folder of single-file plugins, each `*.py` with hook functions.
+        cache: where cards are kept; `cache_folder()` by default.
+    """
+
+    def __init__(self, plugins_dir: Path | None = None, cache: Path | None = None) -> None:
+        self.plugins_dir = plugins_dir
+        self.cache = cache or cache_folder()
+        self._cards: dict[Reference, Card] = {}
+        self._sources: dict[Reference, Sources | PluginError] = {}
+
+    @cached_property
+    def references(self) -> Mapping[str, Sequence[Reference]]:
+        """Name -> where it lies; more than one place is a clash, an error for those who use the name."""
+        found: dict[str, list[Reference]] = {}
+        for entry in metadata.entry_points(group=GROUP):
+            origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else ""
+            reference = Reference(entry.name, entry.module, None, origin)
+            if reference not in found.setdefault(entry.name, []):
+                found[entry.name].append(reference)
+        if self.plugins_dir is not None:
+            if not self.plugins_dir.is_dir():
+                raise PluginError(f"plugins folder {self.plugins_dir} is not there")
+            for file in sorted(self.plugins_dir.glob("*.py")):
+                for name in _declared(file):
+                    found.setdefault(name, []).append(Reference(name, file.stem, str(file.resolve()), file.name))
+        return found
+
+    def names(self, kind: str | None = None) -> list[str]:
+        """Known names; with `kind`, without those whose cached card is of another kind."""
+        return sorted(n for n, rs in self.references.items() if kind is None or self._may_be(rs, kind))
+
+    def _may_be(self, references: Sequence[Reference], kind: str) -> bool:
+        cards = [self._cached(reference) for reference in references]
+        return any(card is None or card.kind == kind for card in cards)
+
+    def reference(self, name: str) -> Reference:
+        """The one place of `name`, which may also be written `path/to/file.py:NAME`.
+
+        Raises:
+            PluginError: unknown, or declared twice.
+        """
+        path, colon, inner = name.rpartition(":")
+        if colon and path.endswith(".py"):
+            file = Path(path)
+            if not file.is_file():
+                raise PluginError(f"plugin file {path} is not there")
+            return Reference(inner, file.stem, str(file.resolve()), file.name)
+        found = self.references.get(name, ())
+        if not found:
+            raise PluginError(f"unknown plugin {name!r}", hint="`dermae-bench plugins` lists the installed ones")
+        if len(found) > 1:
+            places = " and ".join(f"{r.module} ({r.origin})" for r in found)
+            raise PluginError(f"plugin {name!r} is declared twice: by {places}", hint="uninstall one, or name it file.py:NAME")
+        return found[0]
+
+    def sources(self, reference: Reference) -> Sources:
+        """Files and digest of a plugin, read once a run."""
+        if reference not in self._sources:
+            try:
+                file = Path(reference.file) if reference.file else None
+                self._sources[reference] = sources_of(reference.module, file)
+            except PluginError as error:
+                self._sources[reference] = error
+        found = self._sources[reference]
+        if isinstance(found, PluginError):
+            raise found
+        return found
+
+    def card(self, kind: str, name: str) -> Card:
+        """The card of `name`, made now if there is none.
+
+        Raises:
+            PluginError: unknown, clashing, broken, or of another kind.
+        """
+        card = self.cards([self.reference(name)])[0]
+        if card.error is not None:
+            raise PluginError(f"plugin {name!r} cannot be used: {card.error}")
+        if card.kind != kind:
+            raise PluginError(f"plugin {name!r} is a {card.kind}, not a {kind}", hint=f"{kind}s: {', '.join(self.names(kind))}")
+        return card
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        """Make all missing cards of `names` in one child process; unknown names are left for later."""
+        references = []
+        for name in dict.fromkeys(names):
+            try:
+                references.append(self.reference(name))
+            except PluginError:
+                # reported with its place by whoever asks for this name
+                continue
+        self.cards(references)
+
+    def cards(self, references: Sequence[Reference]) -> list[Card]:
+        """One card each; missing ones are made in one child process. A broken plugin gives a card with `error`."""
+        missing = []
+        for reference in references:
+            if self._cached(reference) is None:
+                missing.append(reference)
+        if missing:
+            self._make(missing)
+        return [self._cards[reference] for reference in references]
+
+    def _cached(self, reference: Reference) -> Card | None:
+        if reference in self._cards:
+            return self._cards[reference]
+        try:
+            path = self._card_path(reference, self.sources(reference).digest)
+            fields = json.loads(path.read_text())
+            self._cards[reference] = Card(**{**fields, "origin": reference.origin})
+        except PluginError as error:
+            self._cards[reference] = Card(reference.name, "unknown", origin=reference.origin, error=str(error))
+        except (OSError, ValueError, TypeError):
+            # no card yet, or one that another version wrote: it is made again
+            return None
+        return self._cards[reference]
+
+    def _card_path(self, reference: Reference, digest: str) -> Path:
+        words = [CARD_VERSION, reference.name, reference.module, digest, sys.version_info[:2]]
+        return self.cache / "cards" / f"{digest_of(words)[:32]}.json"
+
+    def _make(self, references: Sequence[Reference]) -> None:
+        answers = _ask([{"card": asdict(reference)} for reference in references])
+        if answers is None and len(references) > 1:
+            # one of them took the child down: find out which, one child each
+            for reference in references:
+                self._make([reference])
+            return
+        for position, reference in enumerate(references):
+            sources = self.sources(reference)
+            answer = answers[position] if answers is not None else {"error": "importing it ended the process"}
+            about: dict[str, Any] = {
+                "name": reference.name,
+                "kind": "unknown",
+                "module": reference.module,
+                "origin": reference.origin,
+                "digest": sources.digest,
+                "files": sorted(sources.files),
+                "libraries": (),
+                **answer,
+            }
+            card = Card(**about)
+            self._cards[reference] = card
+            if card.error is None:
+                path = self._card_path(reference, sources.digest)
+                _try_write(path, json.dumps(asdict(card)))
+
+    def tasks(self, name: str, params: Mapping[str, Any], facts: Any) -> list[dict[str, Any]]:
+        """The tasks of a dataset under `params`, read in a child process and cached under `facts`.
+
+        Args:
+            facts: a JSON value that changes when the params or the content of the data change.
+
+        Raises:
+            DataMissing: the tasks depend on data that are not there.
+        """
+        reference = self.reference(name)
+        key = digest_of([CARD_VERSION, "tasks", name, self.sources(reference).digest, facts])
+        path = self.cache / "tasks" / f"{key[:32]}.json"
+        try:
+            known: list[dict[str, Any]] = json.loads(path.read_text())
+            return known
+        except (OSError, ValueError):
+            answers = _ask([{"tasks": asdict(reference), "params": dict(params)}])
+        answer: dict[str, Any] = answers[0] if answers else {"error": "reading its tasks ended the process"}
+        if "missing" in answer:
+            raise DataMissing(answer["missing"])
+        if "error" in answer:
+            raise PluginError(f"dataset {name!r} cannot tell its tasks: {answer['error']}")
+        found: list[dict[str, Any]] = answer["tasks"]
+        _try_write(path, json.dumps(found))
+        return found
+
+
+def _try_write(path: Path, text: str) -> None:
+    """A cache that cannot be written costs time, not correctness."""
+    try:
+        write_text(path, text, durable=False)
+    except OSError:
+        return
+
+
+def _declared(file: Path) -> list[str]:
+    """Names that a single-file plugin declares: the string keys of the mappings its hooks return."""
+    import ast
+
+    try:
+        tree = ast.parse(file.read_bytes())
+    except SyntaxError:
+        # listed under its file name, with the reason on its card
+        return [file.stem]
+    hooks = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("dermae_")]
+    mappings = [n for hook in hooks for n in ast.walk(hook) if isinstance(n, ast.Dict)]
+    return [k.value for m in mappings for k in m.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)]
+
+
+def _ask(questions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """Answers of a fresh child process that may import plugins; None when it did not survive."""
+    with tempfile.TemporaryDirectory() as folder:
+        ask, answer = Path(folder, "ask.json"), Path(folder, "answer.json")
+        ask.write_text(json.dumps(list(questions)))
+        command = [sys.executable, "-W", "ignore", "-m", "dermae_bench.plugin.cardmaker", str(ask), str(answer)]
+        try:
+            subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=CARD_SECONDS, check=True
+            )
+            answers: list[dict[str, Any]] = json.loads(answer.read_text())
+        except (subprocess.SubprocessError, OSError, ValueError):
+            return None
+    return answers

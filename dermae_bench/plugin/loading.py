@@ -1,0 +1,56 @@
+"""Importing one plugin, in a process that may: by its module, through its hook, by its name."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from dermae_bench.errors import PluginError
+from dermae_bench.plugin.hookspecs import KINDS, PROJECT, Declarations
+
+
+def load_module(module: str, file: str | None = None) -> ModuleType:
+    """Import an installed module, or a single file together with the siblings that it imports."""
+    if file is None:
+        return importlib.import_module(module)
+    path = Path(file)
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(module, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{path.name} is not a Python file")
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[module] = loaded
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+def load_plugin(name: str, module: str, file: str | None = None) -> tuple[str, type[Any]]:
+    """(kind, class) that the module's hooks declare under `name`.
+
+    Raises:
+        PluginError: no hook returns that name, more than one does, or a hook is misspelt.
+    """
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(Declarations)
+    try:
+        manager.register(load_module(module, file), name=module)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(str(error)) from error
+    found: list[tuple[str, type[Any]]] = []
+    offered: list[str] = []
+    for hook, kind in KINDS.items():
+        for mapping in getattr(manager.hook, hook)():
+            offered += mapping
+            found += [(kind, cls) for key, cls in mapping.items() if name in (key, cls.__name__)]
+    if len(found) != 1:
+        what = "declares no" if not found else "declares more than one"
+        raise PluginError(f"module {module} {what} {name!r}", hint=f"it declares: {', '.join(sorted(offered)) or 'nothing'}")
+    return found[0]

@@ -1,0 +1,157 @@
+"""Which files a plugin is made of, found by reading them: nothing is imported, nothing is run.
+
+The digest of a plugin is that of its module and of everything it imports inside its own package, parents
+included, since they run too. Third parties are named, so that their versions can stand beside it in a key.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from dermae_bench.errors import PluginError
+
+HARNESS = "dermae_bench"
+BUILTIN = "dermae_bench.builtin"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a plugin's module is made of."""
+
+    digest: str
+    """SHA-256 over (module name, file digest) of the closure."""
+    files: dict[str, Path]
+    """Module name -> source file."""
+    libraries: tuple[str, ...]
+    """Top-level names of third-party modules it imports."""
+
+
+@dataclass
+class _Walk:
+    """Import closure of one module inside `scope`."""
+
+    scope: str
+    folder: Path | None
+    specs: dict[str, ModuleSpec | None] = field(default_factory=dict)
+
+    def spec(self, name: str) -> ModuleSpec | None:
+        if name not in self.specs:
+            self.specs[name] = self._find(name)
+        return self.specs[name]
+
+    def _find(self, name: str) -> ModuleSpec | None:
+        parent, _, _ = name.rpartition(".")
+        if not parent:
+            path = [str(self.folder)] if self.folder else None
+            if path is not None:
+                return PathFinder.find_spec(name, path)
+            return next((s for f in sys.meta_path if (s := f.find_spec(name, None, None))), None)
+        above = self.spec(parent)
+        locations = above.submodule_search_locations if above else None
+        if locations is None:
+            return None
+        # never importlib.util.find_spec(name): it runs the parents, and with them torch
+        return next((s for f in sys.meta_path if (s := f.find_spec(name, list(locations), None))), None)
+
+    def inside(self, name: str) -> bool:
+        if self.folder is not None:
+            return self.spec(name.partition(".")[0]) is not None
+        return name == self.scope or name.startswith(f"{self.scope}.")
+
+    def imports(self, name: str, text: bytes, package: str) -> tuple[set[str], set[str]]:
+        """Modules of the scope and top-level names of others that the source text imports."""
+        own: set[str] = set()
+        others: set[str] = set()
+        for node in _imports_that_run(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    (own if self.inside(alias.name) else others).add(alias.name)
+                continue
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            if not self.inside(base):
+                others.add(base)
+                # `from dermae_bench import builtin` and the like name a module inside the scope from outside it
+                own |= {f"{base}.{a.name}" for a in node.names if self.inside(f"{base}.{a.name}")}
+                continue
+            own.add(base)
+            own |= {f"{base}.{a.name}" for a in node.names if a.name != "*" and self.spec(f"{base}.{a.name}")}
+        for module in [*own, name]:
+            parent = module.rpartition(".")[0]
+            while parent and self.inside(parent):
+                own.add(parent)
+                parent = parent.rpartition(".")[0]
+        return own - {name}, {other.partition(".")[0] for other in others}
+
+
+def _imports_that_run(tree: ast.AST) -> list[ast.Import | ast.ImportFrom]:
+    """Every import of a module but those under `if TYPE_CHECKING:`."""
+    found: list[ast.Import | ast.ImportFrom] = []
+    todo: list[ast.AST] = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.append(node)
+        elif isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}:
+            todo += node.orelse
+        else:
+            todo += ast.iter_child_nodes(node)
+    return found
+
+
+def sources_of(module: str, file: Path | None = None) -> Sources:
+    """Closure and digest of the plugin module `module`, or of the single file `file` and its siblings.
+
+    Raises:
+        PluginError: a module of the closure has no source, or cannot be parsed.
+    """
+    top = module.partition(".")[0]
+    scope = BUILTIN if module.startswith(f"{BUILTIN}.") else top
+    walk = _Walk(scope, file.parent.resolve() if file else None)
+    sums: dict[str, str] = {}
+    files: dict[str, Path] = {}
+    libraries: set[str] = set()
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        if name in sums:
+            continue
+        path, package = _locate(walk, name, file if name == module else None)
+        if path is None:
+            sums[name] = "namespace"
+            continue
+        text = path.read_bytes()
+        sums[name] = hashlib.sha256(text).hexdigest()
+        files[name] = path
+        if path.suffix != ".py":
+            continue
+        try:
+            own, others = walk.imports(name, text, package)
+        except SyntaxError as error:
+            raise PluginError(f"{path.name}, line {error.lineno}: {error.msg}") from error
+        libraries |= others
+        todo += own
+    libraries -= set(sys.stdlib_module_names) | {HARNESS, "__future__"}
+    digest = hashlib.sha256(repr(sorted(sums.items())).encode()).hexdigest()
+    return Sources(digest, files, tuple(sorted(libraries)))
+
+
+def _locate(walk: _Walk, name: str, file: Path | None) -> tuple[Path | None, str]:
+    if file is not None:
+        return file, ""
+    spec = walk.spec(name)
+    if spec is None:
+        raise PluginError(f"module {name} has no source that can be found", hint="is its distribution installed?")
+    package = name if spec.submodule_search_locations is not None else name.rpartition(".")[0]
+    if spec.origin is None or not Path(spec.origin).is_file():
+        if spec.submodule_search_locations is not None:
+            return None, package
+        raise PluginError(f"module {name} has no source file")
+    return Path(spec.origin), package

@@ -1,0 +1,337 @@
+"""Plan and store -> boards: what is finished, what failed and why, what is still to do."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dermae_bench.report.records import Boards, Curve, Figure, Record, RowInfo, Timing
+from dermae_bench.report.reference import reference_rows
+from dermae_bench.store.artifacts import Manifest, Store
+from dermae_bench.store.environment import environment
+from dermae_bench.suite.plan import describe_sampling
+from dermae_bench.suite.rows import Cell, RowPlan
+from dermae_bench.suite.spec import Suite
+from dermae_bench.suite.stage import Stage
+
+SHOWN = 14
+"""Images of a row of a sample grid."""
+
+
+class Collector:
+    """Reads the results of one plan.
+
+    Args:
+        suite: the suite, for its facts.
+        preset: its preset, if one was chosen.
+        stages: every stage of the plan.
+        rows: every row of the two boards.
+        store: where results lie.
+    """
+
+    def __init__(
+        self, suite: Suite, preset: str | None, stages: Sequence[Stage], rows: Sequence[RowPlan], store: Store
+    ) -> None:
+        self.suite = suite
+        self.preset = preset
+        self.stages = stages
+        self.rows = rows
+        self.store = store
+        self._manifests: dict[str, Manifest | None] = {}
+
+    def boards(self) -> Boards:
+        """Everything a results folder shows; works on a half-done, failed or killed run."""
+        infos, records = [], []
+        for row in self.rows:
+            info, found = self._row(row)
+            infos.append(info)
+            records += found
+        if self.suite.reference is not None:
+            reported, numbers = reference_rows(Path(self.suite.reference))
+            infos += reported
+            records += numbers
+        prepared = self._prepared()
+        return Boards(
+            suite=self.suite.suite,
+            preset=self.preset,
+            description=self.suite.description,
+            dataset=self.suite.dataset.plugin,
+            image_size=prepared.get("size"),
+            split_rule=prepared.get("split_rule", ""),
+            split_digest=prepared.get("split_digest", ""),
+            class_counts=_class_counts(prepared),
+            facts={
+                "precision": self.suite.precision,
+                "threads": str(self.suite.threads),
+                "images": str(prepared.get("n", "unknown")),
+            },
+            interval="95 %, percentiles of 2,000 bootstrap resamples of whole lesions",
+            rows=tuple(infos),
+            records=tuple(records),
+            timings=tuple(self._timings()),
+            figures=tuple(self._figures(prepared)),
+            curves=tuple(self._curves()),
+            warnings=tuple(self._warnings(prepared)),
+            environment=environment(),
+        )
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def manifest(self, stage: Stage) -> Manifest | None:
+        """The manifest of a finished stage, read once; None if it is not finished."""
+        if stage.key not in self._manifests:
+            done = bool(stage.key) and self.store.has(stage.kind, stage.key)
+            self._manifests[stage.key] = self.store.manifest(stage.kind, stage.key) if done else None
+        return self._manifests[stage.key]
+
+    def _row(self, row: RowPlan) -> tuple[RowInfo, list[Record]]:
+        records: list[Record] = []
+        reasons: list[str] = []
+        pending = False
+        for cell in row.cells:
+            for score in cell.scores:
+                manifest = self.manifest(score)
+                if manifest is not None:
+                    records += self._records(row, cell, score, manifest)
+                    continue
+                reason = self.why(score)
+                if reason is None:
+                    pending = True
+                else:
+                    reasons.append(reason)
+        leaky = self._prepared().get("leaky")
+        info = RowInfo(
+            board=row.board,
+            row=row.row,
+            names=row.names,
+            kind=row.kind,
+            status="failed" if reasons else "pending" if pending else "ok",
+            reason="; ".join(dict.fromkeys(reasons)) or None,
+            seeds=tuple(cell.seeds for cell in row.cells),
+            costs=self._costs(row),
+            marks=(*row.marks, *([f"leaky: {leaky}"] if leaky else [])),
+        )
+        return info, records
+
+    def _records(self, row: RowPlan, cell: Cell, score: Stage, manifest: Manifest) -> Iterator[Record]:
+        for found in manifest.summary["records"]:
+            yield Record(
+                board=row.board,
+                row=row.row,
+                names=row.names,
+                kind=row.kind,
+                metric=found["metric"],
+                value=found["value"],
+                low=found["low"],
+                high=found["high"],
+                n=found["n"],
+                unit=found["unit"],
+                better=found["better"],
+                identity=found["identity"],
+                key=score.key,
+                seeds=cell.seeds,
+                status="ok" if found["value"] is not None else f"failed: {found['reason']}",
+                warnings=tuple(manifest.summary["warnings"]),
+            )
+
+    def why(self, stage: Stage) -> str | None:
+        """Why a stage is not finished: the failure nearest to the data among what it needs; None if none failed."""
+        for source in stage.inputs.values():
+            reason = self.why(source) if self.manifest(source) is None else None
+            if reason is not None:
+                return reason
+        failure = self.store.failure(stage.key) if stage.key else None
+        return f"{failure.reason.partition(chr(10))[0]} ({stage.name})" if failure is not None else None
+
+    def _costs(self, row: RowPlan) -> dict[str, float | None]:
+        manifest = self.manifest(row.cost) if row.cost is not None else None
+        values: Mapping[str, float] = manifest.summary["values"] if manifest is not None else {}
+        columns = {"gmacs": "gmacs", "parameters": "parameters-total", "network-calls": "network-calls"}
+        return {name: values.get(source) for name, source in columns.items()}
+
+    # -- facts -----------------------------------------------------------------------------------------------------
+
+    def _prepared(self) -> Mapping[str, Any]:
+        for stage in self.stages:
+            if stage.kind == "prepare":
+                manifest = self.manifest(stage)
+                return manifest.summary if manifest is not None else {}
+        return {}
+
+    def _timings(self) -> Iterator[Timing]:
+        for stage in self.stages:
+            manifest = self.manifest(stage)
+            if manifest is None:
+                failure = self.store.failure(stage.key) if stage.key else None
+                status = f"failed: {failure.reason}" if failure else "pending"
+                seconds, memory = (failure.seconds, failure.max_rss_mb) if failure else (None, None)
+                yield Timing(
+                    key=stage.key,
+                    kind=stage.kind,
+                    name=stage.name,
+                    seconds=seconds,
+                    max_rss_mb=memory,
+                    hardware="",
+                    status=status,
+                )
+                continue
+            about = manifest.environment
+            hardware = about.get("device", "cpu")
+            hardware = about.get("processor", "cpu") if hardware == "cpu" else hardware
+            yield Timing(
+                key=stage.key,
+                kind=stage.kind,
+                name=stage.name,
+                seconds=manifest.seconds,
+                max_rss_mb=manifest.max_rss_mb,
+                hardware=hardware,
+                status="ok",
+            )
+
+    def _warnings(self, prepared: Mapping[str, Any]) -> list[str]:
+        found = list(prepared.get("warnings", ()))
+        found += [f"skipped: {name}" for name in prepared.get("skipped", ())]
+        for stage in self.stages:
+            manifest = self.manifest(stage)
+            if manifest is not None and stage.kind == "score":
+                found += manifest.summary["warnings"]
+            if manifest is not None and stage.kind == "cost":
+                found += manifest.summary.get("warnings", ())
+        return list(dict.fromkeys(found))
+
+    # -- pictures --------------------------------------------------------------------------------------------------
+
+    def _figures(self, prepared: Mapping[str, Any]) -> Iterator[Figure]:
+        strips = []
+        for row in self.rows:
+            for cell in row.cells[:1]:
+                manifest = self.manifest(cell.samples) if cell.samples is not None else None
+                if cell.samples is not None and manifest is not None:
+                    strips.append(self._strip(row, cell.samples, manifest))
+        # photographs of people's skin never leave the store; drawings may
+        if strips and prepared.get("resize") == "drawn at size":
+            strips.insert(0, ("real", self._drawn()))
+        if strips:
+            classes = prepared["tasks"][0]["classes"]
+            caption = "The first images of each set; conditional generators by class asked for: " + ", ".join(classes)
+            yield Figure(title="Samples", caption=caption, rows=tuple(strips))
+
+    def _strip(self, row: RowPlan, stage: Stage, manifest: Manifest) -> tuple[str, Any]:
+        import pyarrow.parquet as pq
+
+        folder = self.store.folder(stage.kind, stage.key)
+        table = pq.read_table(folder / "table.parquet")
+        positions = list(range(min(SHOWN, table.num_rows)))
+        if "label" in table.column_names:
+            labels = np.array(table.column("label"))
+            each = max(1, SHOWN // max(1, len(manifest.summary["counts"])))
+            positions = [
+                int(i) for c in range(len(manifest.summary["counts"])) for i in np.flatnonzero(labels == c)[:each]
+            ]
+        shard = np.load(folder / "images-00000.npy", mmap_mode="r")
+        positions = [i for i in positions if i < len(shard)]
+        name = f"{row.names['generator']} ({describe_sampling(manifest.summary['sampling'])})"
+        return name, np.ascontiguousarray(shard[positions])
+
+    def _drawn(self) -> Any:
+        import pyarrow.parquet as pq
+
+        stage = next(stage for stage in self.stages if stage.kind == "prepare")
+        folder = self.store.folder(stage.kind, stage.key)
+        table = pq.read_table(folder / "table.parquet", columns=["split", "label"])
+        labels, splits = np.array(table.column("label")), np.array(table.column("split").to_pylist())
+        classes = int(labels.max()) + 1
+        chosen = [
+            int(i)
+            for c in range(classes)
+            for i in np.flatnonzero((labels == c) & (splits == "train"))[: SHOWN // classes]
+        ]
+        return np.ascontiguousarray(np.load(folder / "images.npy", mmap_mode="r")[chosen])
+
+    def _curves(self) -> Iterator[Curve]:
+        seen: set[str] = set()
+        groups: dict[str, dict[str, list[tuple[int, float]]]] = {}
+        for row in self.rows:
+            for cell in row.cells:
+                for model in cell.models:
+                    if model.key in seen or self.manifest(model) is None:
+                        continue
+                    seen.add(model.key)
+                    role = model.name.split("/")[1]
+                    title = f"Training loss of {role}s"
+                    groups.setdefault(title, {})[model.name.split("/", 2)[2]] = _losses(
+                        self.store.folder("train", model.key) / "curves.csv"
+                    )
+        for title, series in groups.items():
+            yield Curve(title=title, series=series)
+
+
+def _losses(path: Path) -> list[tuple[int, float]]:
+    with path.open(newline="") as stream:
+        return [(int(line["step"]), float(line["loss"])) for line in csv.DictReader(stream) if line.get("loss")]
+
+
+def _class_counts(prepared: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
+    """Task -> class -> split -> images."""
+    if not prepared:
+        return {}
+    tasks = {task["name"]: task for task in prepared["tasks"]}
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for name, task in tasks.items():
+        if task["parent"] is None:
+            found[name] = {
+                c: {split: counts[c] for split, counts in prepared["counts"].items()} for c in task["classes"]
+            }
+        else:
+            above = found[task["parent"]]
+            found[name] = {
+                c: {
+                    split: sum(counts[split] for source, counts in above.items() if task["mapping"][source] == c)
+                    for split in prepared["counts"]
+                }
+                for c in task["classes"]
+            }
+    return found
+
+
+def write_predictions(collector: Collector, folder: Path) -> None:
+    """predictions.parquet: row, seeds, split, id, group, label, logits of every classifier row, on val and test."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from dermae_bench.durable import replacing
+
+    tables = []
+    for row in collector.rows:
+        for cell in row.cells:
+            for split, stage in cell.predictions.items():
+                if collector.manifest(stage) is None:
+                    continue
+                table = pq.read_table(collector.store.folder(stage.kind, stage.key) / "predictions.parquet")
+                logits = [name for name in table.column_names if name.startswith("logit.")]
+                values = np.stack([table.column(name).to_numpy() for name in logits], axis=1)
+                count = table.num_rows
+                seeds = ",".join(f"{role}={seed}" for role, seed in cell.seeds.items())
+                tables.append(
+                    pa.table(
+                        {
+                            "row": pa.array([row.row] * count).dictionary_encode(),
+                            "seeds": pa.array([seeds] * count).dictionary_encode(),
+                            "split": pa.array([split] * count).dictionary_encode(),
+                            "id": table.column("id"),
+                            "group": table.column("group"),
+                            "label": table.column("label"),
+                            "logits": pa.array(list(values.astype(np.float32)), type=pa.list_(pa.float32())),
+                            "classes": pa.array(
+                                [",".join(n.removeprefix("logit.") for n in logits)] * count
+                            ).dictionary_encode(),
+                        }
+                    )
+                )
+    if tables:
+        with replacing(folder / "predictions.parquet") as temporary:
+            pq.write_table(pa.concat_tables(tables).unify_dictionaries(), temporary, compression="zstd")

@@ -1,0 +1,104 @@
+"""The results folder: every file is rebuilt whole from the boards, and written only where its bytes change."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dermae_bench.durable import write_text
+from dermae_bench.report.escape import csv_text
+from dermae_bench.report.leaderboard import Board, Boards, Table, Value, cells_of, seeds_text, table
+from dermae_bench.report.markdown import markdown
+from dermae_bench.report.numbers import exact
+from dermae_bench.report.records import published
+from dermae_bench.report.terminal import terminal_table
+
+__all__ = ["files", "terminal_table", "write"]
+
+BOARDS: tuple[Board, ...] = ("classifiers", "generators")
+
+
+def write(boards: Boards, folder: Path) -> tuple[Path, ...]:
+    """Bring `folder` to what `boards` say, file by file and atomically; returns the files whose bytes changed."""
+    changed = []
+    for name, text in files(boards).items():
+        path = folder / name
+        if not path.is_file() or path.read_bytes() != text.encode():
+            write_text(path, text)
+            changed.append(path)
+    return tuple(changed)
+
+
+def files(boards: Boards) -> dict[str, str]:
+    """File name -> text. Equal boards give equal text; only timings and environment depend on the machine.
+
+    No text names a folder of this machine: absolute and ``..`` paths are cut to their last part.
+    """
+    from dermae_bench.report import html
+
+    boards = published(boards)
+    out: dict[str, str] = {}
+    for board in BOARDS:
+        leaderboard = table(boards, board)
+        out[f"{board}.csv"] = _csv(cells_of(leaderboard))
+        out[f"{board}.md"] = markdown(boards, leaderboard)
+        out[f"{board}.json"] = _json(_board(boards, leaderboard))
+    out["timings.csv"] = _csv(_timings(boards))
+    out["records.jsonl"] = "".join(_line(asdict(record)) for record in boards.records)
+    out["environment.json"] = _json(boards.environment)
+    out["report.html"] = html.render(boards)
+    return out
+
+
+def _csv(rows: Iterable[Sequence[Value]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    for row in rows:
+        writer.writerow(["" if v is None else csv_text(v) if isinstance(v, str) else exact(v) for v in row])
+    return stream.getvalue()
+
+
+def _timings(boards: Boards) -> Iterable[list[Value]]:
+    yield ["stage", "kind", "name", "seconds", "max rss MB", "hardware", "status"]
+    for item in boards.timings:
+        yield [item.key, item.kind, item.name, item.seconds, item.max_rss_mb, item.hardware, item.status]
+
+
+def _board(boards: Boards, leaderboard: Table) -> dict[str, Any]:
+    """The table with full numbers, and the whole identity behind each digest."""
+    return {
+        "board": leaderboard.board,
+        "suite": boards.suite,
+        "preset": boards.preset,
+        "dataset": {"plugin": boards.dataset, "image_size": boards.image_size, "split_rule": boards.split_rule,
+                    "split_digest": boards.split_digest},
+        "interval": boards.interval,
+        "metrics": [
+            {"metric": column.key, "unit": column.unit, "better": column.better, "identities": column.identities}
+            for column in leaderboard.metrics
+        ],
+        "rows": [
+            {
+                "row": line.info.row, "names": dict(line.info.names), "kind": line.info.kind,
+                "marks": list(line.info.marks), "status": line.info.status, "reason": line.info.reason,
+                "seeds": seeds_text(line.info), "costs": dict(line.info.costs),
+                "metrics": {metric: asdict(cell) for metric, cell in line.cells.items()},
+            }
+            for line in leaderboard.lines
+        ],
+        "warnings": list(boards.warnings),
+    }  # fmt: skip
+
+
+def _json(value: Any) -> str:
+    # ASCII: U+2028 and C1 controls break line-wise readers and terminals
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False) + "\n"

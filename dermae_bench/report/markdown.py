@@ -1,0 +1,59 @@
+"""A leaderboard as Markdown, for a pull request or a README."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dermae_bench.report.escape import markdown as safe
+from dermae_bench.report.leaderboard import SECTION, Boards, Cell, Line, Table, seeds_text
+from dermae_bench.report.numbers import cost, heading, interval, places_of, shown, spread
+from dermae_bench.report.words import about, marks_of, section_title, state, warnings_of
+
+
+def markdown(boards: Boards, table: Table) -> str:
+    """Heading, how to read it, one table for each task or reference set, notes."""
+    out = [f"# {safe(boards.title)}: {table.board}", "", *(f"- {safe(text)}" for text in about(boards, table)), ""]
+    for section, lines in table.sections():
+        out += [f"## {safe(section_title(table.board, section))}", "", *_rows(table, lines), ""]
+    if not table.lines:
+        out += ["This suite has no such rows.", ""]
+    notes = [f"- {safe(text)}" + (f" ({safe(where)})" if where else "") for text, where in warnings_of(boards, [table])]
+    if notes:
+        out += ["## Warnings", "", *notes, ""]
+    return "\n".join(out)
+
+
+def _rows(table: Table, lines: Sequence[Line]) -> Iterator[str]:
+    names = [name for name in table.names if name != SECTION[table.board]]
+    places = {column.key: places_of(line.cells[column.key].value for line in lines) for column in table.metrics}
+    headings = ["rank", *names, *(heading(column) for column in table.metrics)]
+    headings += [{"gmacs": "GMACs"}.get(name, name) for name in table.costs] + ["seeds", "status"]
+    left = 1 + len(names)
+    numbers = len(table.metrics) + len(table.costs)
+    yield _line([safe(text) for text in headings])
+    yield _line(["---:", *["---"] * len(names), *["---:"] * numbers, "---", "---"])
+    for line in lines:
+        first = line.cells[table.metrics[0].key] if table.metrics else Cell()
+        named = [safe(line.info.names.get(name, "")) for name in names]
+        named[0] += "".join(f" ({safe(mark)})" for mark in marks_of(line))
+        cells = [_cell(line.cells[column.key], places[column.key]) for column in table.metrics]
+        costs = [cost(name, line.info.costs.get(name)) for name in table.costs]
+        rank = safe(first.rank_text) if first.rank is not None else ""
+        row = [rank, *named, *cells, *costs, safe(seeds_text(line.info)), safe(state(line))]
+        assert len(row) == left + numbers + 2
+        yield _line(row)
+
+
+def _cell(cell: Cell, places: int | None) -> str:
+    if cell.value is None:
+        # a failed row tells its reason once, under status
+        return "" if cell.reason.startswith(("failed", "pending")) else f"*{safe(cell.reason)}*" if cell.reason else ""
+    value = shown(cell.value, places)
+    value = f"**{value}**" if cell.rank == 1 else value
+    rank = f"*{safe(cell.reason)}*" if cell.reason else f"({cell.rank_text})" if cell.tied else ""
+    warned = "⚠" if cell.warnings else ""
+    return " ".join(part for part in (value, interval(cell, places), spread(cell, places), rank, warned) if part)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

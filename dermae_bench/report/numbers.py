@@ -1,0 +1,67 @@
+"""How numbers are written: 6 significant digits in CSV, 3 or 4 for readers, everything in JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from dermae_bench.report.leaderboard import Cell, MetricColumn
+
+ARROWS = {"higher": "↑", "lower": "↓"}
+
+
+def exact(value: float) -> str:
+    """The CSV spelling: whole numbers whole, else 6 significant digits; one value has one spelling."""
+    if isinstance(value, int) or (value.is_integer() and abs(value) < 2**53):
+        return str(int(value))
+    return format(value, ".6g")
+
+
+def places_of(values: Iterable[float | None]) -> int | None:
+    """Decimals for a whole column: 3 digits below 1, 4 above, and up to two more so that its least value shows two."""
+    sizes = [abs(value) for value in values if value]
+    if not sizes:
+        return None
+    largest = _places(max(sizes))
+    return max(largest, min(largest + 2, 1 - math.floor(math.log10(min(sizes)))))
+
+
+def shown(value: float, places: int | None = None) -> str:
+    """A number for readers, with `places` decimals or as many as suit itself."""
+    if places is None:
+        places = _places(abs(value)) if value else 0
+    if places > 6 or abs(value) >= 1e9:
+        return format(value, ".3g")
+    text = format(value, f",.{places}f")
+    return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
+
+
+def cost(name: str, value: float | None) -> str:
+    """A cost for readers: counts whole, GMACs with 4 digits."""
+    if value is None:
+        return ""
+    return shown(value, 0) if value.is_integer() or name != "gmacs" else shown(value)
+
+
+def heading(column: MetricColumn) -> str:
+    """Key, direction and unit of a metric, e.g. ``f1-macro ↑``."""
+    unit = f" ({column.unit})" if column.unit not in ("", "1") else ""
+    arrow = f" {ARROWS[column.better]}" if column.better in ARROWS else ""
+    return f"{column.key}{unit}{arrow}"
+
+
+def interval(cell: Cell, places: int | None) -> str:
+    """`[low, high]`, empty where there is none."""
+    if cell.low is None or cell.high is None:
+        return ""
+    return f"[{shown(cell.low, places)}, {shown(cell.high, places)}]"
+
+
+def spread(cell: Cell, places: int | None) -> str:
+    """`± sd` over seeds, empty for one seed."""
+    return "" if cell.sd is None else f"± {shown(cell.sd, places)}"
+
+
+def _places(size: float) -> int:
+    magnitude = math.floor(math.log10(size))
+    return max(0, (2 if magnitude < 0 else 3) - magnitude)

@@ -1,0 +1,171 @@
+"""What a report is made of: measured numbers, rows, timings, pictures and the facts of one suite. Plain values.
+
+The collector fills these from plan and store; everything else in here only reads them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dermae_bench.report.escape import public
+
+Board = Literal["classifiers", "generators"]
+Kind = Literal["measured", "floor", "reported"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One measured number: one line of records.jsonl."""
+
+    board: Board
+    row: str
+    """Stable id of the row it belongs to."""
+    names: Mapping[str, str]
+    """`classifier, train, task` or `generator, sampling, against`."""
+    kind: Kind
+    metric: str
+    """Column key, e.g. ``f1-macro`` or ``fd[tf-efficientnet-lite0/blocks3@64]``."""
+    value: float | None
+    """None unless `status` is ``ok``."""
+    low: float | None = None
+    high: float | None = None
+    n: int
+    """Images the number was taken over."""
+    unit: str
+    better: str
+    """higher, lower or neither."""
+    identity: Mapping[str, Any]
+    """Nested JSON: everything that must be equal before two values may be compared."""
+    key: str
+    """Key of the score stage."""
+    seeds: Mapping[str, int]
+    """Role -> seed."""
+    status: str
+    """``ok``, ``failed: reason`` or ``pending``."""
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.status == "ok") != (self.value is not None):
+            raise ValueError(f"record {self.row} {self.metric}: a value stands exactly where the status is ok")
+        if any(number is not None and not math.isfinite(number) for number in (self.value, self.low, self.high)):
+            raise ValueError(f"record {self.row} {self.metric}: a number that is not finite is a failure, not a value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowInfo:
+    """One row of a board, also where it failed or waits."""
+
+    board: Board
+    row: str
+    names: Mapping[str, str]
+    kind: Kind
+    status: str
+    """``ok``, ``failed`` or ``pending``."""
+    reason: str | None = None
+    """Why it failed."""
+    seeds: tuple[Mapping[str, int], ...] = ()
+    """Role -> seed, once for every record that each metric of this row shall have."""
+    costs: Mapping[str, float | None] = field(default_factory=dict)
+    """`gmacs`, `parameters`, `network-calls`; None where not counted."""
+    marks: tuple[str, ...] = ()
+    """What a reader must see beside the name: leaky, derived, ..."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """What one stage cost on one machine. Never part of a leaderboard."""
+
+    key: str
+    """Key of the stage."""
+    kind: str
+    name: str
+    seconds: float | None
+    max_rss_mb: float | None
+    hardware: str
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """Sample grids: strips of images, each with its label."""
+
+    title: str
+    caption: str = ""
+    rows: tuple[tuple[str, NDArray[np.uint8]], ...]
+    """Label and uint8 RGB images (k, 3, S, S)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Values over steps, e.g. the losses of one fit."""
+
+    title: str
+    series: Mapping[str, Sequence[tuple[int, float]]]
+    """Name -> (step, value), steps ascending; a value that is not finite breaks the line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boards:
+    """Everything that a results folder shows of one suite."""
+
+    suite: str
+    preset: str | None = None
+    description: str = ""
+    dataset: str = ""
+    """Name of the dataset plugin."""
+    image_size: int | None = None
+    split_rule: str = ""
+    split_digest: str = ""
+    class_counts: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    """Task -> class -> split -> images."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Further facts to show beside the dataset, e.g. precision and threads."""
+    interval: str = ""
+    """What `low` and `high` are, e.g. ``95 %, 2,000 resamples of whole lesions``."""
+    rows: tuple[RowInfo, ...]
+    records: tuple[Record, ...]
+    timings: tuple[Timing, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    warnings: tuple[str, ...] = ()
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return f"{self.suite}-{self.preset}" if self.preset else self.suite
+
+
+def published(boards: Boards) -> Boards:
+    """The same boards with no folder of this machine in any text: what leaves the machine is made from these."""
+
+    def row(info: RowInfo) -> RowInfo:
+        return dataclasses.replace(
+            info, names=public(info.names), reason=public(info.reason), marks=tuple(public(info.marks))
+        )
+
+    def record(item: Record) -> Record:
+        return dataclasses.replace(
+            item, names=public(item.names), identity=public(item.identity), status=public(item.status),
+            warnings=tuple(public(item.warnings)),
+        )  # fmt: skip
+
+    def timing(item: Timing) -> Timing:
+        return dataclasses.replace(item, hardware=public(item.hardware), status=public(item.status))
+
+    return dataclasses.replace(
+        boards,
+        description=public(boards.description),
+        facts=public(boards.facts),
+        rows=tuple(row(info) for info in boards.rows),
+        records=tuple(record(item) for item in boards.records),
+        timings=tuple(timing(item) for item in boards.timings),
+        warnings=tuple(public(boards.warnings)),
+        environment=public(boards.environment),
+    )

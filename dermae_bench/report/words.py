@@ -1,0 +1,106 @@
+"""What every form of a leaderboard says about itself: what was run, on what, and how to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dermae_bench.report.leaderboard import SECTION, Board, Boards, Line, Table, section_of
+from dermae_bench.report.numbers import ARROWS
+
+_FLOORS = {
+    "classifiers": "Floors need no model (the majority class): what a classifier must beat. They are never ranked.",
+    "generators": "Floors need no generator: real against real is the best to hope for at this n, noise the worst. "
+    "They are never ranked.",
+}
+_RANKS = (
+    "Ranks compare rows of equal task, n, split and metric identity alone; '=' marks rows whose interval overlaps "
+    "that of the best, or whose values are equal. The first metric orders the rows; rank 1 is bold in every metric."
+)
+
+
+def about(boards: Boards, table: Table) -> list[str]:
+    """3 to 6 sentences above a leaderboard, plain text."""
+    size = f" at {boards.image_size} px" if boards.image_size else ""
+    split = ", ".join(
+        part for part in (boards.split_rule, f"digest {boards.split_digest}" if boards.split_digest else "") if part
+    )
+    run = f"Suite {boards.suite}" + (f", preset {boards.preset}" if boards.preset else "")
+    lines = [
+        f"{run}; dataset {boards.dataset or 'unnamed'}{size}" + (f"; split {split}" if split else "") + ".",
+        f"n = {counts(boards, table) or 'nothing scored yet'}. {units(table)}",
+        how_to_read(boards),
+        _RANKS,
+    ]
+    if any(line.info.kind == "floor" for line in table.lines):
+        lines.append(_FLOORS[table.board])
+    if any(line.info.kind == "reported" for line in table.lines):
+        lines.append(
+            "Reported rows are published numbers, measured elsewhere in other ways: shown apart, never ranked."
+        )
+    return lines
+
+
+def counts(boards: Boards, table: Table) -> str:
+    """Images behind the numbers of a board, by section, e.g. ``1095 images (diagnosis)``."""
+    found: dict[str, set[int]] = {}
+    for line in table.lines:
+        for cell in line.cells.values():
+            if cell.n is not None and cell.value is not None and line.info.kind != "reported":
+                found.setdefault(section_of(line.info), set()).add(cell.n)
+    noun = "test images" if table.board == "classifiers" else "generated images"
+    preposition = "" if table.board == "classifiers" else "against "
+    return "; ".join(
+        f"{' and '.join(map(str, sorted(sizes)))} {noun}" + (f" ({preposition}{section})" if section else "")
+        for section, sizes in found.items()
+    )
+
+
+def units(table: Table) -> str:
+    named = sorted({column.unit for column in table.metrics if column.unit not in ("", "1")})
+    unit = f"Units: {', '.join(named)}, else pure numbers" if named else "Units: pure numbers"
+    directions = [
+        f"{ARROWS[b]} {b} is better" for b in ("higher", "lower") if any(c.better == b for c in table.metrics)
+    ]
+    return "; ".join([unit, *directions]) + "."
+
+
+def how_to_read(boards: Boards) -> str:
+    meaning = f" ({boards.interval})" if boards.interval else ""
+    return f"Cells: mean over seeds, [interval{meaning}] where the metric has one, ± standard deviation over seeds."
+
+
+def state(line: Line) -> str:
+    """Status with its reason, in one text."""
+    info = line.info
+    if info.reason:
+        return info.reason if info.reason.startswith(info.status) else f"{info.status}: {info.reason}"
+    return info.status
+
+
+def marks_of(line: Line) -> list[str]:
+    """What stands beside a row's name: its kind where it is not a measured one, and its marks."""
+    kind, marks = line.info.kind, list(line.info.marks)
+    told = kind == "measured" or any(mark.startswith(kind) for mark in marks)
+    return marks if told else [kind, *marks]
+
+
+def warnings_of(boards: Boards, tables: Sequence[Table]) -> list[tuple[str, str]]:
+    """Each warning once: those of cells with where they stand, then those of the whole suite with an empty text."""
+    found: dict[str, dict[str, int]] = {}
+    for table in tables:
+        for line in table.lines:
+            for metric, cell in line.cells.items():
+                for text in cell.warnings:
+                    found.setdefault(text, {}).setdefault(metric, 0)
+                    found[text][metric] += 1
+    told = [
+        (text, f"{', '.join(metrics)}: {sum(metrics.values())} cell{'s' if sum(metrics.values()) > 1 else ''}")
+        for text, metrics in sorted(found.items())
+    ]
+    return told + [(text, "") for text in dict.fromkeys(boards.warnings) if text not in found]
+
+
+def section_title(board: Board, section: str) -> str:
+    if not section:
+        return f"no {SECTION[board]} stated"
+    return f"{SECTION[board]}: {section}" if board == "classifiers" else f"measured against: {section}"

@@ -1,0 +1,234 @@
+"""The store: one folder a stage key, complete or absent; the manifest, committed last, is the truth.
+
+Layout under the root::
+
+    <kind>/<key>/manifest.json + files      finished stages, never changed again
+    attempts/<key>/                         work in progress: spec, logs, checkpoints, shards; kept until it is finished
+    failures/<key>.json                     why the last attempt failed; removed when a later one succeeds
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dermae_bench.durable import canonical, digest_file, sync_file, sync_folder, write_text
+from dermae_bench.errors import BenchError, StorageError
+
+MANIFEST = "manifest.json"
+MANIFEST_VERSION = 1
+
+
+class Damaged(BenchError):
+    """A stored file is not what its manifest says."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a finished stage left behind."""
+
+    kind: str
+    key: str
+    name: str
+    parts: Mapping[str, Any]
+    """Everything the key was made of: work, plugins, libraries, harness, inputs."""
+    files: Mapping[str, Mapping[str, Any]]
+    """File name -> {sha256, bytes}."""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    """Small facts about the result, deterministic: what later stages and reports read without opening files."""
+    seconds: float = 0.0
+    max_rss_mb: int = 0
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    version: int = MANIFEST_VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why an attempt ended without a manifest."""
+
+    key: str
+    name: str
+    reason: str
+    """One line: `diverged at step 12: loss is not finite`, `signal 9`, ..."""
+    category: str
+    """crashed | oom | timeout | diverged | invalid-output | lost | data"""
+    phase: str = ""
+    traceback: str = ""
+    seconds: float = 0.0
+    max_rss_mb: int = 0
+    attempt: int = 1
+
+
+class Store:
+    """A folder of finished stages, which several runs may share."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, kind: str, key: str) -> Path:
+        """Where a finished stage lies."""
+        return self.root / kind / key
+
+    def attempt_folder(self, key: str) -> Path:
+        """Where a stage works until it is finished; survives kills, so that it can go on."""
+        return self.root / "attempts" / key
+
+    def has(self, kind: str, key: str) -> bool:
+        """Whether the stage is finished."""
+        return (self.folder(kind, key) / MANIFEST).is_file()
+
+    def manifest(self, kind: str, key: str) -> Manifest:
+        """The manifest of a finished stage.
+
+        Raises:
+            Damaged: it cannot be read, or is another stage's.
+        """
+        path = self.folder(kind, key) / MANIFEST
+        try:
+            fields = json.loads(path.read_bytes())
+            manifest = Manifest(**fields)
+        except (OSError, ValueError, TypeError) as error:
+            raise Damaged(f"store entry {kind}/{key} has no readable manifest: {error}") from error
+        if manifest.key != key or manifest.kind != kind:
+            raise Damaged(f"store entry {kind}/{key} holds the manifest of {manifest.kind}/{manifest.key}")
+        return manifest
+
+    def checked(self, kind: str, key: str) -> tuple[Path, Manifest]:
+        """Folder and manifest of a finished stage whose every file has the digest that the manifest gives.
+
+        Raises:
+            Damaged: a file is missing, too many, or differs; the entry is moved aside so that it is made again.
+        """
+        folder = self.folder(kind, key)
+        try:
+            manifest = self.manifest(kind, key)
+        except Damaged:
+            self.quarantine(kind, key)
+            raise
+        for name, about in manifest.files.items():
+            path = folder / name
+            if not path.is_file() or path.stat().st_size != about["bytes"] or digest_file(path) != about["sha256"]:
+                self.quarantine(kind, key)
+                raise Damaged(f"{name} of store entry {kind}/{key} is damaged; the entry was moved to quarantine/")
+        return folder, manifest
+
+    def quarantine(self, kind: str, key: str) -> None:
+        """Move an entry out of the way, keeping it for a look."""
+        target = self.root / "quarantine" / f"{kind}-{key}-{time.time_ns()}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            self.folder(kind, key).rename(target)
+
+    def commit(self, work: Path, manifest: Manifest) -> None:
+        """Turn the folder `work` (on the same file system) into a finished stage: flush, manifest last, rename."""
+        for name in manifest.files:
+            sync_file(work / name)
+        write_text(work / MANIFEST, canonical(asdict(manifest)))
+        target = self.folder(manifest.kind, manifest.key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            work.rename(target)
+        except OSError as error:
+            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+                raise
+            # another run finished the same stage first; equal keys mean equal results
+            shutil.rmtree(work)
+        sync_folder(target.parent)
+
+    def failure(self, key: str) -> Failure | None:
+        """Why the last attempt at a stage failed, if it did and none succeeded since."""
+        path = self.root / "failures" / f"{key}.json"
+        try:
+            return Failure(**json.loads(path.read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def record_failure(self, failure: Failure) -> None:
+        """Remember why an attempt failed."""
+        write_text(self.root / "failures" / f"{failure.key}.json", canonical(asdict(failure)))
+
+    def settle(self, key: str) -> None:
+        """Forget attempts and failures of a stage that is finished now."""
+        (self.root / "failures" / f"{key}.json").unlink(missing_ok=True)
+        shutil.rmtree(self.attempt_folder(key), ignore_errors=True)
+
+    def manifests(self, kind: str) -> Iterator[Manifest]:
+        """Every readable manifest of a kind, newest first; damaged ones are left to those who use them."""
+        folder = self.root / kind
+        entries = sorted(folder.iterdir(), key=lambda p: p.stat().st_mtime_ns, reverse=True) if folder.is_dir() else []
+        for entry in entries:
+            with contextlib.suppress(Damaged):
+                yield self.manifest(kind, entry.name)
+
+    @contextlib.contextmanager
+    def writable(self) -> Iterator[None]:
+        """Turn the operating system's refusals into one clear line with the place and the free space."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT}:
+                raise
+            free = free_bytes(self.root)
+            raise StorageError(
+                f"cannot write {error.filename or self.root}: {os.strerror(error.errno or 0)} ({free / 2**20:.0f} MiB free)",
+                hint="nothing finished is lost: mend the place and give the same command again",
+            ) from error
+
+    def lease(self, key: str) -> Lease:
+        """The right to work on a stage, which dies with its holder."""
+        return Lease(self.attempt_folder(key) / "lease")
+
+
+class Lease:
+    """An advisory kernel lock: held by one process at a time, gone when that process is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: int | None = None
+
+    def take(self) -> bool:
+        """Try to take it; False when another run holds it."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            return False
+        # the former holder may have finished and removed the folder between our open and our lock
+        if not self.path.exists() or os.stat(self.path).st_ino != os.fstat(handle).st_ino:
+            os.close(handle)
+            return self.take()
+        self._handle = handle
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def free_bytes(path: Path) -> int:
+    """Free bytes of the file system that holds `path`, or the nearest folder above that exists."""
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """File name -> {sha256, bytes} of every file in `folder`, which must be flat."""
+    return {
+        path.name: {"sha256": digest_file(path), "bytes": path.stat().st_size}
+        for path in sorted(folder.iterdir())
+        if path.name != MANIFEST
+    }

@@ -1,0 +1,272 @@
+"""What an image set is made of, and so: what goes in circles, what leaks, and which labels its images have.
+
+Labels go from a task to the tasks below it, along declared maps. Real images have the labels of every task; the
+samples of a generator have those of its task and of the tasks below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from dermae_bench.plugin.checking import Finding, Path, suggestion
+from dermae_bench.suite.names import SPLITS, entries, specs, texts
+
+Tasks = Mapping[str, Mapping[str, Any]]
+"""Task name -> at least `parent`: the name of the task that its map starts from, None for the root."""
+Key = tuple[str, str]
+
+
+class Lineage:
+    """The origins of every image set of a suite (normalised JSON), whether or not it is right."""
+
+    def __init__(self, suite: Mapping[str, Any]) -> None:
+        self.suite = suite
+        sets, generators = suite.get("image_sets"), suite.get("generators")
+        self.sets: Mapping[str, Any] = sets if isinstance(sets, dict) else {}
+        self.generators: Mapping[str, Any] = generators if isinstance(generators, dict) else {}
+        self._known: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+
+    def of(self, names: Any) -> tuple[frozenset[str], frozenset[str]]:
+        """(real splits, generators) that the named image sets consist of, joined."""
+        found = [self._one(name) for _, name in texts(names, ())]
+        return frozenset().union(*(f[0] for f in found)), frozenset().union(*(f[1] for f in found))
+
+    def _one(self, name: str) -> tuple[frozenset[str], frozenset[str]]:
+        if name in self._known:
+            return self._known[name]
+        splits: set[str] = set()
+        generators: set[str] = set()
+        seen, todo = {name}, [name]
+        while todo:
+            current = todo.pop()
+            if current in SPLITS:
+                splits.add(current)
+                continue
+            entry = self.sets.get(current)
+            for part in entry if isinstance(entry, list) else [entry]:
+                if isinstance(part, dict) and isinstance(part.get("samples"), str):
+                    generators.add(part["samples"])
+                elif isinstance(part, str) and part not in seen:
+                    seen.add(part)
+                    todo.append(part)
+        self._known[name] = frozenset(splits), frozenset(generators)
+        return self._known[name]
+
+    def unlabelled(self, names: Any, task: str, tasks: Tasks) -> list[str]:
+        """Generators whose samples stand in the named image sets without a label of `task`."""
+        return sorted(name for name in self.of(names)[1] if not reaches(tasks, self.task_of(name), task))
+
+    def task_of(self, generator: str) -> str | None:
+        """The task that conditions a generator."""
+        entry = self.generators.get(generator)
+        task = entry.get("task") if isinstance(entry, dict) else None
+        return task if isinstance(task, str) else None
+
+
+def reaches(tasks: Tasks, source: str | None, target: str) -> bool:
+    """Whether a label of `source` gives one of `target`: the same task, or one above it."""
+    seen: set[str] = set()
+    current: str | None = target
+    while current is not None and current not in seen:
+        if current == source:
+            return True
+        seen.add(current)
+        current = tasks[current].get("parent") if current in tasks else None
+    return False
+
+
+def row_tasks(suite: Mapping[str, Any], tasks: Tasks, classifier: str, train: str | Sequence[str]) -> list[str]:
+    """Tasks of the suite that a classifier can be scored on after fitting on `train`; the others have no labels there.
+
+    Args:
+        suite: normalised JSON of the suite.
+        train: one image set, or several joined.
+    """
+    names = list(train) if not isinstance(train, str) else train
+    return _scored(Lineage(suite), suite["classifiers"][classifier], names, tasks)
+
+
+def _scored(lineage: Lineage, entry: Mapping[str, Any], train: Any, tasks: Tasks) -> list[str]:
+    wanted = [task for task in lineage.suite["tasks"] if task in tasks]
+    source, derive = entry.get("from"), entry.get("derive")
+    if isinstance(source, dict):
+        return [task for task in wanted if reaches(tasks, lineage.task_of(source.get("generator", "")), task)]
+    if derive is not None:
+        return (
+            []
+            if lineage.unlabelled(train, derive, tasks)
+            else [task for task in wanted if reaches(tasks, derive, task)]
+        )
+    return [task for task in wanted if not lineage.unlabelled(train, task, tasks)]
+
+
+def lineage_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
+    """Circles, and training on images that are scored."""
+    yield from _circles(suite)
+    lineage = Lineage(suite)
+    uses: list[tuple[Path, Any]] = []
+    for section, key in (("generators", "images"), ("pretrained", "images"), ("rows", "train")):
+        uses += [((*at, key), entry.get(key)) for at, entry in specs(suite, section)]
+    for section, key in (("classifiers", "teacher"), ("sample_metrics", "judge")):
+        pairs = [((*at, key), entry.get(key)) for at, entry in specs(suite, section)]
+        uses += [((*at, "train"), pair.get("train")) for at, pair in pairs if isinstance(pair, dict)]
+    for at, names in uses:
+        for place, name in texts(names, at):
+            splits, generators = lineage.of(name)
+            if "test" in splits:
+                how = "is" if name == "test" else f"({name}) holds"
+                yield Finding(place, f"the training set {how} 'test', which is scored on", "remove 'test' from it")
+            if place[0] == "sample_metrics" and generators:
+                message = (
+                    f"a judge may only have seen real images; {name!r} holds samples of {', '.join(sorted(generators))}"
+                )
+                yield Finding(place, message, "train: train")
+
+
+def _edges(suite: Mapping[str, Any]) -> dict[Key, list[Key]]:
+    edges: dict[Key, list[Key]] = {}
+
+    def images(value: Any) -> list[Key]:
+        return [("image_sets", name) for _, name in texts(value, ()) if name not in SPLITS]
+
+    for at, entry in entries(suite, "image_sets"):
+        parts = entry if isinstance(entry, list) else [entry]
+        samples = [part.get("samples") for part in parts if isinstance(part, dict)]
+        drawn = [("generators", name) for name in samples if isinstance(name, str)]
+        edges["image_sets", str(at[1])] = images(entry) + drawn
+    for section in ("generators", "pretrained"):
+        for at, entry in specs(suite, section):
+            edges[section, str(at[1])] = images(entry.get("images"))
+    for at, entry in specs(suite, "classifiers"):
+        found: list[tuple[str, Any]] = [("pretrained", entry.get("init"))]
+        for key, section in (("teacher", "classifiers"), ("from", "generators")):
+            inner = entry.get(key)
+            if isinstance(inner, dict):
+                found += [(section, inner.get(section[:-1]))]
+                found += [("image_sets", name) for _, name in images(inner.get("train"))]
+        edges["classifiers", str(at[1])] = [(section, name) for section, name in found if isinstance(name, str)]
+    return edges
+
+
+def _circles(suite: Mapping[str, Any]) -> Iterator[Finding]:
+    edges = _edges(suite)
+    order = {key: i for i, key in enumerate(edges)}
+    finished: set[Key] = set()
+    for start in edges:
+        if start in finished:
+            continue
+        # an own stack: a chain of teachers may be longer than Python's
+        path: list[Key] = [start]
+        depth_of = {start: 0}
+        todo = [iter(edges[start])]
+        while todo:
+            following = next(todo[-1], None)
+            if following is None:
+                todo.pop()
+                last = path.pop()
+                del depth_of[last]
+                finished.add(last)
+            elif following in depth_of:
+                circle = path[depth_of[following] :]
+                first = min(circle, key=order.__getitem__)
+                turn = circle.index(first)
+                circle = [*circle[turn:], *circle[:turn], first]
+                words = " -> ".join(f"{_singular(section)} {name!r}" for section, name in circle)
+                yield Finding(first, f"goes in a circle: {words}", "break it at one of these", on_key=True)
+            elif following in edges and following not in finished:
+                depth_of[following] = len(path)
+                path.append(following)
+                todo.append(iter(edges[following]))
+
+
+def _singular(section: str) -> str:
+    return {"image_sets": "image set", "pretrained": "pretrained encoder"}.get(section, section.removesuffix("s"))
+
+
+def task_findings(suite: Mapping[str, Any], tasks: Tasks) -> Iterator[Finding]:
+    """Tasks that do not exist, and image sets without the labels that a use of them needs."""
+    lineage = Lineage(suite)
+    places: list[tuple[Path, str]] = list(texts(suite.get("tasks"), ("tasks",)))
+    for section, key in (("generators", "task"), ("classifiers", "derive")):
+        for at, entry in specs(suite, section):
+            places += texts(entry.get(key), (*at, key))
+    for at, name in places:
+        if name not in tasks:
+            yield Finding(at, f"the dataset has no task {name!r}", suggestion(name, tasks, "tasks"))
+    if any(name not in tasks for _, name in places):
+        return
+    for at, entry in specs(suite, "generators"):
+        task = entry.get("task")
+        if isinstance(task, str):
+            yield from _need_labels(lineage, tasks, (*at, "images"), entry.get("images"), task)
+    yield from _derived(lineage, tasks)
+    classifiers = suite.get("classifiers")
+    known: Mapping[str, Any] = classifiers if isinstance(classifiers, dict) else {}
+    for at, row in specs(suite, "rows"):
+        for _, name in texts(row.get("classifiers"), ()):
+            if isinstance(known.get(name), dict):
+                yield from _row(lineage, tasks, at, row, name, known)
+
+
+def _derived(lineage: Lineage, tasks: Tasks) -> Iterator[Finding]:
+    wanted = [name for _, name in texts(lineage.suite.get("tasks"), ())]
+    for at, entry in specs(lineage.suite, "classifiers"):
+        derive, source = entry.get("derive"), entry.get("from")
+        if isinstance(derive, str):
+            for task in wanted:
+                if not reaches(tasks, derive, task):
+                    hint = _from_above(tasks, task)
+                    yield Finding((*at, "derive"), f"no map leads from task {derive!r} to task {task!r}", hint)
+        elif isinstance(source, dict) and source.get("generator") in lineage.generators:
+            name = source["generator"]
+            for task in wanted:
+                if lineage.task_of(name) is not None and not reaches(tasks, lineage.task_of(name), task):
+                    message = f"generator {name!r} answers {lineage.task_of(name)!r}; no map leads to task {task!r}"
+                    yield Finding((*at, "from"), message, _from_above(tasks, task))
+
+
+def _from_above(tasks: Tasks, task: str) -> str:
+    return f"tasks that lead to {task!r}: " + ", ".join(name for name in tasks if reaches(tasks, name, task))
+
+
+def _row(
+    lineage: Lineage, tasks: Tasks, at: Path, row: Mapping[str, Any], name: str, known: Mapping[str, Any]
+) -> Iterator[Finding]:
+    entry, train = known[name], row.get("train")
+    source = entry.get("from")
+    if isinstance(source, dict):
+        images = lineage.generators.get(source.get("generator", ""), {}).get("images")
+        if images is not None and [n for _, n in texts(images, ())] != [n for _, n in texts(train, ())]:
+            message = (
+                f"{name!r} is the generator {source['generator']!r}, which is fitted on other images than this row says"
+            )
+            yield Finding(
+                (*at, "train"),
+                message,
+                f"train: {images if isinstance(images, str) else '[' + ', '.join(images) + ']'}",
+            )
+        return
+    derive = entry.get("derive")
+    wanted = [derive] if isinstance(derive, str) else [task for _, task in texts(lineage.suite.get("tasks"), ())]
+    labelled = [task for task in wanted if not lineage.unlabelled(train, task, tasks)]
+    # tasks without labels are left out of a row; a row that has none is a mistake
+    for task in wanted if not labelled else ():
+        yield from _need_labels(lineage, tasks, (*at, "train"), train, task, f" (for {name!r})")
+    teacher = entry.get("teacher")
+    if isinstance(teacher, dict):
+        for task in labelled:
+            place = ("classifiers", name, "teacher", "train")
+            yield from _need_labels(
+                lineage, tasks, place, teacher.get("train"), task, f" (for the teacher of {name!r})"
+            )
+
+
+def _need_labels(lineage: Lineage, tasks: Tasks, at: Path, names: Any, task: str, who: str = "") -> Iterator[Finding]:
+    for place, name in texts(names, at):
+        for generator in lineage.unlabelled(name, task, tasks):
+            its = lineage.task_of(generator)
+            given = f"labels of {its!r}" if its is not None else "no labels"
+            message = f"image set {name!r} has no labels for task {task!r}{who}: samples of {generator!r} have {given}"
+            valid: Iterable[str] = [other for other in tasks if reaches(tasks, other, task)]
+            yield Finding(place, message, f"take a conditional generator with task: {' or '.join(valid)}")

@@ -1,0 +1,299 @@
+"""Reading a suite: file, preset, settings, types, names, cards, tasks; every mistake at once, with its place."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dermae_bench.durable import digest_of
+from dermae_bench.errors import DataMissing, PluginError, Problem, SuiteError
+from dermae_bench.plugin.checking import Finding, check, paths_in, shown, suggestion
+from dermae_bench.plugin.params import build, schema_of
+from dermae_bench.suite.lineage import Tasks, lineage_findings, task_findings
+from dermae_bench.suite.merge import with_preset, with_setting
+from dermae_bench.suite.names import NAME, name_findings
+from dermae_bench.suite.plugged import Cards, Plugged
+from dermae_bench.suite.spec import RESERVED, Suite
+from dermae_bench.suite.yaml import Node, read_file
+
+MOST_PROBLEMS = 100
+"""Problems that are shown of one suite; a file that is no suite may have thousands."""
+
+At = tuple[str | int, ...]
+TasksOf = Callable[[str, Mapping[str, Any]], Tasks | None]
+"""(dataset plugin, its checked params) -> its tasks, or None where the data that tell them are missing."""
+
+
+@dataclass(frozen=True)
+class GivenPath:
+    """A path in the suite."""
+
+    at: At
+    """Where it stands, e.g. ``("dataset", "params", "root")``."""
+    kind: str
+    """``file`` or ``folder``."""
+    text: str
+    """As the user wrote it."""
+    absolute: Path
+    """Relative ones are taken from the current working directory; `~` is the home folder."""
+
+
+@dataclass(frozen=True)
+class LoadedSuite:
+    """A suite that passed every check."""
+
+    suite: Suite
+    resolved: dict[str, Any]
+    """Canonical JSON: preset and settings merged in, defaults filled in, `presets` taken out."""
+    path: Path
+    """The suite file."""
+    preset: str | None
+    presets: tuple[str, ...]
+    """Names that `--preset` may choose."""
+    paths: tuple[GivenPath, ...]
+    digest: str | None
+    """Of what `--set` changed besides paths; see `settings_digest`."""
+    root: Node
+    """Merged values with their places."""
+
+    def problem(self, at: At, message: str, hint: str | None = None, *, on_key: bool = False) -> Problem:
+        """A problem found later, at the place of a value in the user's file."""
+        return _problem(self.root, Finding(at, message, hint, on_key))
+
+
+def load_suite(
+    path: Path,
+    *,
+    catalog: Cards | None = None,
+    tasks_of: TasksOf | None = None,
+    preset: str | None = None,
+    sets: Sequence[str] = (),
+) -> LoadedSuite:
+    """Read and check a suite.
+
+    Args:
+        path: the YAML file.
+        catalog: where cards come from; without it nothing that concerns plugins is checked or filled in.
+        tasks_of: where a dataset's tasks come from; asked only when the dataset itself is right.
+        preset: name of one of the suite's presets.
+        sets: `a.b=c`, applied in order.
+
+    Raises:
+        SuiteError: everything that is wrong, sorted by place.
+    """
+    root, problems = _read(path)
+    presets = _preset_problems(root, problems)
+    base, more = with_preset(root, preset)
+    problems += more
+    merged = base
+    for setting in sets:
+        merged, more = with_setting(merged, setting)
+        problems += more
+    resolved, findings = _typed(merged)
+    findings += [*name_findings(resolved), *lineage_findings(resolved)]
+    given = _plug(resolved, catalog, findings)
+    if tasks_of is not None:
+        findings += _tasks(resolved, findings, tasks_of)
+    problems += [_problem(merged, finding) for finding in findings]
+    if problems:
+        raise SuiteError(_sorted(problems, [str(path), *(f"--set {setting}" for setting in sets)]))
+    digest = _digest(base, catalog, resolved, given) if sets else None
+    paths = tuple(GivenPath(*entry, Path(entry[2]).expanduser().absolute()) for entry in given)
+    return LoadedSuite(build(Suite, resolved), resolved, path, preset, presets, paths, digest, merged)
+
+
+def settings_digest(loaded: LoadedSuite) -> str | None:
+    """8 hex digits of what `--set` changed; None when it changed nothing, or only where paths lead."""
+    return loaded.digest
+
+
+def results_name(loaded: LoadedSuite) -> str:
+    """Name of the results folder: ``suite[-preset][-digest]``."""
+    return "-".join(filter(None, (loaded.suite.suite, loaded.preset, loaded.digest)))
+
+
+def check_tasks(loaded: LoadedSuite, tasks: Tasks) -> None:
+    """Check a loaded suite against its dataset's tasks, where they became known later.
+
+    Raises:
+        SuiteError: a task that does not exist, or an image set without the labels that a use of it needs.
+    """
+    problems = [
+        loaded.problem(f.path, f.message, f.hint, on_key=f.on_key) for f in task_findings(loaded.resolved, tasks)
+    ]
+    if problems:
+        raise SuiteError(_sorted(problems, [str(loaded.path)]))
+
+
+def _read(path: Path) -> tuple[Node, list[Problem]]:
+    try:
+        root, problems = read_file(path)
+    except FileNotFoundError:
+        near = path.parent.glob("*.y*ml") if path.parent.is_dir() else ()
+        close = difflib.get_close_matches(path.name, [other.name for other in near], n=1)
+        hint = f"did you mean {path.parent / close[0]}?" if close else None
+        raise SuiteError([Problem(f"there is no suite file {path}", hint=hint)]) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SuiteError([Problem(f"the suite file {path} cannot be read: {reason}")]) from None
+    if root is not None and not isinstance(root.value, dict):
+        problems.append(
+            root.problem(f"a suite is a mapping of keys, not {shown(root.plain())}", "start with `version: 1`")
+        )
+        root = None
+    if root is None:
+        raise SuiteError(_sorted(problems, [str(path)]))
+    return root, problems
+
+
+def _preset_problems(root: Node, problems: list[Problem]) -> tuple[str, ...]:
+    presets = root.value.get("presets")
+    if presets is None or presets.value is None:
+        return ()
+    if not isinstance(presets.value, dict):
+        problems.append(presets.problem(f"expected a mapping, got {shown(presets.plain())}"))
+        return ()
+    words = schema_of(Suite, free=True)["properties"]
+    for name, body in presets.value.items():
+        if not NAME.fullmatch(name):
+            hint = "it names a folder: letters, digits, `.`, `_`, `-`, at most 80, the first a letter or digit"
+            problems.append(body.problem(f"{name[:80]!r} cannot be the name of a preset", hint, on_key=True))
+        if body.value is not None and not isinstance(body.value, dict):
+            problems.append(body.problem(f"expected a mapping, got {shown(body.plain())}"))
+        for key, node in body.value.items() if isinstance(body.value, dict) else ():
+            if key not in words and key not in RESERVED[""]:
+                problems.append(node.problem(f"unknown key {key!r}", suggestion(key, words, "valid keys"), on_key=True))
+    return tuple(presets.value)
+
+
+def _typed(root: Node) -> tuple[dict[str, Any], list[Finding]]:
+    """The suite as JSON with the harness's own defaults; reserved words are found first, and hide what they break."""
+    plain = root.plain()
+    findings: list[Finding] = []
+    hidden: set[At] = set()
+
+    def refuse(at: At, held: Mapping[str, Any], words: Iterable[str]) -> bool:
+        found = [word for word in words if word in held]
+        findings.extend(
+            Finding((*at, word), f"{word!r} is reserved, but not yet built", "remove it", True) for word in found
+        )
+        return bool(found)
+
+    def search(at: At, holder: Any, key: Any, words: Iterable[str]) -> None:
+        entry = holder[key]
+        if isinstance(entry, dict) and refuse(at, entry, words):
+            holder[key] = None
+            hidden.add(at)
+        for i, _ in enumerate(entry) if isinstance(entry, list) else ():
+            search((*at, i), entry, i, words)
+
+    for section, words in RESERVED.items():
+        if not section:
+            refuse((), plain, words)
+            continue
+        name = section.removesuffix(".*")
+        held = plain.get(name)
+        keys: Iterable[Any] = (
+            list(held) if isinstance(held, dict) else range(len(held)) if isinstance(held, list) else ()
+        )
+        for key in keys:
+            search((name, key), held, key, words)
+    classifiers = plain.get("classifiers")
+    for name, entry in classifiers.items() if isinstance(classifiers, dict) else ():
+        if isinstance(entry, dict) and entry.get("derive") is not None and "task" in entry:
+            message = "a classifier is either fitted for each task or derives the others"
+            findings.append(Finding(("classifiers", name, "task"), message, "remove task or derive", True))
+    lacks_dataset = "datasets" in plain and "dataset" not in plain
+    kept = {key: value for key, value in plain.items() if key not in RESERVED[""]}
+    resolved, found = check(kept, schema_of(Suite, free=True))
+    resolved.pop("presets", None)
+    findings += [
+        f
+        for f in found
+        if not any(f.path[:n] in hidden for n in (2, 3))
+        and not (lacks_dataset and not f.path and "'dataset'" in f.message)
+    ]
+    return resolved, findings
+
+
+def _plug(resolved: dict[str, Any], catalog: Cards | None, findings: list[Finding]) -> list[tuple[At, str, str]]:
+    found = list(paths_in(resolved.get("reference"), {"x-path": "file"}, ("reference",)))
+    if catalog is None:
+        return found
+    plugged = Plugged(resolved, catalog)
+    plugged.settle()
+    findings += plugged.findings
+    return found + plugged.paths
+
+
+def _tasks(resolved: Mapping[str, Any], findings: Sequence[Finding], tasks_of: TasksOf) -> list[Finding]:
+    dataset = resolved.get("dataset")
+    if not isinstance(dataset, dict) or any(finding.path[:1] == ("dataset",) for finding in findings):
+        return []
+    try:
+        tasks = tasks_of(dataset["plugin"], dataset["params"])
+    except DataMissing:
+        return []
+    except PluginError as error:
+        return [Finding(("dataset", "plugin"), error.message, error.hint)]
+    return [] if tasks is None else list(task_findings(resolved, tasks))
+
+
+def _problem(root: Node, finding: Finding) -> Problem:
+    """At the value's place, or at the nearest place around it when it is not written out."""
+    node, complete = root, True
+    for step in finding.path:
+        inner: Any = node.value
+        in_list = isinstance(inner, list) and isinstance(step, int) and step < len(inner)
+        if in_list or (isinstance(inner, dict) and step in inner):
+            node = inner[step]
+        else:
+            complete = False
+            break
+    return node.problem(finding.message, finding.hint, on_key=finding.on_key and complete)
+
+
+def _sorted(problems: Iterable[Problem], sources: Sequence[str]) -> list[Problem]:
+    order = {name: i for i, name in enumerate(sources)}
+
+    def place(problem: Problem) -> tuple[int, int, int]:
+        where = problem.place
+        return (order.get(where.file, len(order)), where.line, where.column) if where else (-1, 0, 0)
+
+    distinct = {(problem.place, problem.message): problem for problem in problems}
+    found = sorted(distinct.values(), key=place)
+    rest = len(found) - MOST_PROBLEMS
+    return found if rest <= 0 else [*found[:MOST_PROBLEMS], Problem(f"and {rest} more errors; correct these first")]
+
+
+def _digest(
+    base: Node, catalog: Cards | None, resolved: Mapping[str, Any], given: Sequence[tuple[At, str, str]]
+) -> str | None:
+    before, _ = _typed(base)
+    _plug(before, catalog, [])
+    old, new = dict(_leaves(before)), dict(_leaves(resolved))
+    paths = {at for at, _, _ in given}
+    # a path may lead elsewhere; giving one where there was none is another matter
+    moved = {at for at in paths if isinstance(old.get(at), str)}
+    changed = [[list(at), new.get(at)] for at in {**old, **new} if at not in moved and _changed(old, new, at)]
+    return digest_of(sorted(changed, key=lambda entry: str(entry[0])))[:8] if changed else None
+
+
+def _changed(old: Mapping[At, Any], new: Mapping[At, Any], at: At) -> bool:
+    return (at in old) != (at in new) or old[at] != new[at]
+
+
+def _leaves(value: Any, at: At = ()) -> Iterable[tuple[At, Any]]:
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    if not items or not value:
+        yield at, value
+        return
+    for key, inner in items:
+        yield from _leaves(inner, (*at, key))

@@ -1,0 +1,226 @@
+"""Checks of a suite against the cards of the plugins it names; fills their defaults in. Imports no plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from dermae_bench.errors import PluginError
+from dermae_bench.plugin.checking import Finding, Path, check, paths_in, suggestion
+from dermae_bench.plugin.hookspecs import KINDS
+from dermae_bench.suite.names import BARE, CLASS_AGREEMENT, samples_in, specs, texts
+
+
+class Card(Protocol):
+    """What a plugin promises, as JSON."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+    @property
+    def sampling(self) -> Mapping[str, Any] | None: ...
+    @property
+    def flags(self) -> Mapping[str, Any]: ...
+
+
+class Cards(Protocol):
+    """Where cards come from."""
+
+    def names(self, kind: str | None = None) -> Sequence[str]:
+        """Known names of a kind."""
+
+    def card(self, kind: str, name: str) -> Card:
+        """Raises PluginError: unknown, clashing, broken or of another kind."""
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        """Make missing cards together, since each child process costs seconds."""
+
+
+_KIND_OF = {
+    "generators": "generator",
+    "pretrained": "pretrainer",
+    "classifiers": "classifier",
+    "extractors": "extractor",
+}
+_NO_OPTIONS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
+
+
+class Plugged:
+    """One suite against its cards.
+
+    Args:
+        suite: normalised JSON; `params` and `sampling` in it are replaced by checked ones with defaults.
+        catalog: where cards come from.
+    """
+
+    def __init__(self, suite: dict[str, Any], catalog: Cards) -> None:
+        self.suite = suite
+        self.catalog = catalog
+        self.findings: list[Finding] = []
+        self.paths: list[tuple[Path, str, str]] = []
+        """(place, ``file`` or ``folder``, text) of every path in the suite's params."""
+        self._cards: dict[tuple[str, str], Card | Finding] = {}
+
+    def settle(self) -> None:
+        """Check everything, into `findings`, `paths` and the suite itself."""
+        self.catalog.prefetch(dict.fromkeys(self._names()))
+        dataset = self.suite.get("dataset")
+        if isinstance(dataset, dict):
+            self._entry("dataset", ("dataset",), dataset)
+        generators: dict[str, Card] = {}
+        for section, kind in _KIND_OF.items():
+            for at, entry in specs(self.suite, section):
+                if entry.get("from") is not None:
+                    continue
+                card = self._entry(kind, at, entry)
+                if card is not None and kind == "generator":
+                    generators[str(at[1])] = card
+                    self._generator(at, entry, card)
+        for at, part in samples_in(self.suite):
+            name = part.get("samples")
+            if isinstance(name, str) and name in generators:
+                self._samples(at, part, name, generators[name])
+        for at, row in specs(self.suite, "generator_rows"):
+            self._generator_row(at, row, generators)
+        for at, entry in specs(self.suite, "classifiers"):
+            self._joint(at, entry, generators)
+        self._metrics()
+
+    def _names(self) -> Iterator[str]:
+        sections = ("generators", "pretrained", "classifiers", "extractors")
+        entries = [
+            self.suite.get("dataset"),
+            *(entry for section in sections for _, entry in specs(self.suite, section)),
+        ]
+        found = [entry.get("plugin") for entry in entries if isinstance(entry, dict)]
+        found += [entry.get("metric") for _, entry in specs(self.suite, "sample_metrics")]
+        found += [name for _, name in texts(self.suite.get("prediction_metrics"), ())]
+        found += [metric for _, metric in self._selected()]
+        return (name for name in found if isinstance(name, str) and name != CLASS_AGREEMENT)
+
+    def _selected(self) -> Iterator[tuple[Path, str]]:
+        for at, budget in specs(self.suite, "budgets"):
+            select = budget.get("select")
+            if isinstance(select, str) and select.startswith("best:"):
+                yield (*at, "select"), select.removeprefix("best:")
+
+    def _card(self, kind: str, name: Any, at: Path) -> Card | None:
+        if not isinstance(name, str):
+            return None
+        if (kind, name) not in self._cards:
+            try:
+                self._cards[kind, name] = self.catalog.card(kind, name)
+            except PluginError as error:
+                self._cards[kind, name] = self._unusable(kind, name, error)
+        found = self._cards[kind, name]
+        if isinstance(found, Finding):
+            self.findings.append(Finding(at, found.message, found.hint))
+            return None
+        return found
+
+    def _unusable(self, kind: str, name: str, error: PluginError) -> Finding:
+        known = name.rpartition(":")[0].endswith(".py") or any(name in self.catalog.names(k) for k in KINDS.values())
+        if known:
+            return Finding((), error.message, error.hint)
+        return Finding((), f"unknown {kind} {name!r}", suggestion(name, self.catalog.names(kind), f"{kind}s"))
+
+    def _entry(self, kind: str, at: Path, entry: dict[str, Any]) -> Card | None:
+        card = self._card(kind, entry.get("plugin"), (*at, "plugin"))
+        if card is not None and isinstance(entry.get("params"), dict):
+            entry["params"] = self._options(entry["params"], card.params, (*at, "params"))
+        return card
+
+    def _options(self, value: dict[str, Any], schema: Mapping[str, Any], at: Path) -> Any:
+        checked, findings = check(value, schema, at)
+        self.findings += findings
+        if not findings:
+            self.paths += paths_in(checked, schema, at)
+        return checked
+
+    def _generator(self, at: Path, entry: dict[str, Any], card: Card) -> None:
+        if isinstance(entry.get("sampling"), dict):
+            entry["sampling"] = self._options(entry["sampling"], card.sampling or _NO_OPTIONS, (*at, "sampling"))
+        conditional = bool(card.flags.get("conditional"))
+        if conditional and entry.get("task") is None:
+            message = f"missing key 'task' in generators.{at[1]}: {entry['plugin']!r} is conditional"
+            self.findings.append(Finding(at, message, "name the task whose labels condition it"))
+        elif not conditional and entry.get("task") is not None:
+            message = f"{entry['plugin']!r} is not conditional and has no task"
+            self.findings.append(
+                Finding((*at, "task"), message, "remove it, or choose a conditional generator", on_key=True)
+            )
+
+    def _samples(self, at: Path, part: dict[str, Any], name: str, card: Card) -> None:
+        if isinstance(part.get("sampling"), dict):
+            part["sampling"] = self._options(part["sampling"], card.sampling or _NO_OPTIONS, (*at, "sampling"))
+        if part.get("per_class") is not None and not card.flags.get("conditional"):
+            message = f"{name!r} is not conditional: it cannot draw so many of each class"
+            self.findings.append(
+                Finding((*at, "per_class"), message, "write count, or choose a conditional generator", on_key=True)
+            )
+
+    def _generator_row(self, at: Path, row: dict[str, Any], generators: Mapping[str, Card]) -> None:
+        if not isinstance(row.get("sampling"), dict):
+            return
+        # one sampling for several generators: it stays as written, since each has its own defaults
+        names = [name for _, name in texts(row.get("samples"), ()) if name in generators]
+        whose: dict[Finding, list[str]] = {}
+        for name in names:
+            for finding in check(row["sampling"], generators[name].sampling or _NO_OPTIONS, (*at, "sampling"))[1]:
+                whose.setdefault(finding, []).append(name)
+        for finding, those in whose.items():
+            some = f" (sampling of {', '.join(those)})" if len(those) < len(names) else ""
+            self.findings.append(Finding(finding.path, finding.message + some, finding.hint, finding.on_key))
+
+    def _joint(self, at: Path, entry: dict[str, Any], generators: Mapping[str, Card]) -> None:
+        source = entry.get("from")
+        name = source.get("generator") if isinstance(source, dict) else None
+        if isinstance(name, str) and name in generators and not generators[name].flags.get("joint"):
+            joint = sorted(other for other, card in generators.items() if card.flags.get("joint"))
+            hint = suggestion("", joint, "joint generators of this suite")
+            message = f"generator {name!r} gives no predictions: it is not a joint model"
+            self.findings.append(Finding((*at, "from", "generator"), message, hint))
+
+    def _metrics(self) -> None:
+        for at, name in (*texts(self.suite.get("prediction_metrics"), ("prediction_metrics",)), *self._selected()):
+            card = self._metric(name, "prediction", at)
+            if card is not None and card.params.get("required"):
+                self.findings.append(Finding(at, f"{name!r} needs parameters and cannot be named alone"))
+        for at, entry in specs(self.suite, "sample_metrics"):
+            if entry.get("metric") == CLASS_AGREEMENT:
+                continue
+            card = self._metric(entry.get("metric"), "sample", (*at, "metric"))
+            if card is not None and isinstance(entry.get("params"), dict):
+                entry["params"] = self._options(entry["params"], card.params, (*at, "params"))
+
+    def _metric(self, name: Any, role: str, at: Path) -> Card | None:
+        if not isinstance(name, str) or name in BARE:
+            return None
+        before = len(self.findings)
+        card = self._card("metric", name, at)
+        if card is None:
+            if self.findings[before].message.startswith("unknown"):
+                valid = [*self._metrics_of(role), *([CLASS_AGREEMENT] if role == "sample" else [])]
+                self.findings[before] = Finding(
+                    at, f"unknown {role} metric {name!r}", suggestion(name, valid, f"{role} metrics")
+                )
+            return None
+        if card.flags.get("metric") == role:
+            return card
+        its = card.flags.get("metric")
+        message = f"{name!r} is a {its} metric, not a {role} metric"
+        self.findings.append(Finding(at, message, suggestion("", self._metrics_of(role), f"{role} metrics")))
+        return None
+
+    def _metrics_of(self, role: str) -> list[str]:
+        found = []
+        for name in self.catalog.names("metric"):
+            try:
+                card = self.catalog.card("metric", name)
+            except PluginError:
+                # a broken plugin is not offered as a way out
+                continue
+            if card.flags.get("metric") == role:
+                found.append(name)
+        return found

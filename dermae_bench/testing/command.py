@@ -1,0 +1,31 @@
+"""`dermae-bench plugins check`: the conformance kit from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from dermae_bench.errors import FAILED, OK, BenchError
+from dermae_bench.plugin.catalog import Catalog
+from dermae_bench.testing import run_checks
+
+
+def check_plugins(names: Sequence[str], plugins_dir: Path | None) -> int:
+    """Print every promise of every plugin, kept or broken; exit code 1 if one is broken."""
+    import torch
+
+    torch.set_num_threads(1)
+    code = OK
+    for name in names or Catalog(plugins_dir).names():
+        try:
+            kind, results = run_checks(name, plugins_dir)
+        except BenchError as error:
+            click.echo(f"FAIL  {name}: {error}")
+            code = FAILED
+            continue
+        for result in results:
+            click.echo(f"{'ok  ' if result.reason is None else 'FAIL'}  {kind} {name}: {result.name}" + (f": {result.reason}" if result.reason else ""))
+            code = code if result.reason is None else FAILED
+    return code

@@ -1,0 +1,146 @@
+"""Checks of datasets, extractors and metrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from dermae_bench.plugin.contracts import CostUnit
+from dermae_bench.plugin.data import SPLITS, Task
+from dermae_bench.plugin.measures import CostMetric, Features, Metric, PredictionMetric, Predictions, SampleMetric
+from dermae_bench.plugin.checking import check
+from dermae_bench.plugin.params import build, schema_of
+
+TASK = Task(name="diagnosis", classes=("a", "b", "c"), positive="c")
+
+
+def _configured(cls: type[Any], given: dict[str, Any] | None = None) -> Any:
+    values, findings = check(dict(given if given is not None else getattr(cls, "tiny", {})), schema_of(cls.Config))
+    assert not findings, findings[0].message
+    return build(cls.Config, values)
+
+
+# -- datasets ----------------------------------------------------------------------------------------------------
+
+
+def declares_tasks(cls: type[Any]) -> None:
+    """tasks() starts with the root, and every map covers the classes of its parent."""
+    if not cls.tiny:
+        return
+    tasks = list(cls.tasks(_configured(cls)))
+    assert tasks[0].parent is None, "the first task must be the root"
+    known: dict[str, Task] = {}
+    for task in tasks:
+        assert task.classes and len(set(task.classes)) == len(task.classes), f"{task.name}: classes are empty or doubled"
+        assert task.positive is None or task.positive in task.classes, f"{task.name}: positive is no class"
+        if task.parent is not None:
+            assert task.parent in known, f"{task.name}: its parent must stand before it"
+            assert set(task.mapping) == set(known[task.parent].classes), f"{task.name}: the map does not cover its parent"
+            assert set(task.mapping.values()) <= set(task.classes), f"{task.name}: the map leads to no class"
+        known[task.name] = task
+
+
+def lists_examples(cls: type[Any]) -> None:
+    """examples() is repeatable, with unique ids, known labels, and groups that no split divides."""
+    if not cls.tiny:
+        return
+    dataset = cls(_configured(cls))
+    examples = list(dataset.examples())
+    root = next(iter(cls.tasks(dataset.config)))
+    assert examples == list(cls(_configured(cls)).examples()), "two readings differ"
+    doubled = [name for name, count in Counter(e.id for e in examples).items() if count > 1]
+    assert not doubled, f"ids stand twice: {doubled[:3]}"
+    assert {e.split for e in examples} == set(SPLITS), "a split is empty or unknown"
+    assert {e.label for e in examples} <= set(root.classes), "a label is no class of the root task"
+    assert len({frozenset(e.attributes) for e in examples}) == 1, "examples differ in the names of their attributes"
+    if dataset.leaky is None:
+        where: dict[str, set[str]] = {}
+        for e in examples:
+            where.setdefault(e.group, set()).add(e.split)
+        assert all(len(splits) == 1 for splits in where.values()), "a group is divided between splits"
+    assert dataset.split_rule, "the split rule has no name"
+
+
+def gives_pixels(cls: type[Any]) -> None:
+    """Every example has a file, or is drawn as uint8 (3, S, S), the same twice."""
+    if not cls.tiny:
+        return
+    dataset = cls(_configured(cls))
+    size = int(dataset.config.image_size)
+    for example in list(dataset.examples())[:5]:
+        drawn = dataset.image(example, size)
+        if drawn is None:
+            assert example.source is not None, f"{example.id} has neither a file nor pixels"
+            continue
+        assert drawn.dtype == np.uint8 and drawn.shape == (3, size, size), f"{drawn.dtype} {drawn.shape}"
+        assert np.array_equal(drawn, cls(_configured(cls)).image(example, size)), "two drawings differ"
+
+
+# -- extractors --------------------------------------------------------------------------------------------------
+
+
+def extracts(cls: type[Any]) -> None:
+    """features() gives finite (B, D) that do not depend on the batch, and identity() says what it is."""
+    if schema_of(cls.Config).get("required") and not cls.tiny:
+        return
+    extractor = cls(_configured(cls)).eval()
+    identity = extractor.identity()
+    assert {"name", "stage", "dimensions", "weights", "input"} <= set(identity), f"identity() lacks words: {sorted(identity)}"
+    images = torch.randint(0, 256, (3, 3, 40, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        together = extractor.features(images)
+        alone = torch.cat([extractor.features(images[i : i + 1]) for i in range(3)])
+    assert together.shape == (3, identity["dimensions"]), f"{tuple(together.shape)} against {identity['dimensions']} dimensions"
+    assert together.dtype == torch.float32 and bool(torch.isfinite(together).all())
+    assert torch.allclose(together, alone, atol=1e-3, rtol=1e-3), "features depend on the batch"
+
+
+# -- metrics -----------------------------------------------------------------------------------------------------
+
+
+def has_columns(cls: type[Any]) -> None:
+    """columns() names what the metric gives, with unit and direction."""
+    if schema_of(cls.Config).get("required"):
+        return
+    columns = list(cls.columns(_configured(cls, {})))
+    assert columns, "there are none"
+    assert len({column.name for column in columns}) == len(columns), "names are doubled"
+
+
+def measures(cls: type[Any]) -> None:
+    """values() fills exactly its columns with finite numbers, and does so again."""
+    metric: Metric = cls(_configured(cls, {}))
+    names = {column.name for column in cls.columns(metric.config)}
+    generator = np.random.default_rng(3)
+    if isinstance(metric, PredictionMetric):
+        predictions = _predictions(generator)
+        values, again = metric.values(predictions), metric.values(predictions)
+        ones = metric.resampled(predictions, np.ones((2, 90), dtype=np.float32))
+        for name, value in values.items():
+            assert ones is None or np.allclose(ones[name], value, atol=1e-6), f"{name}: equal weights give another value"
+    elif isinstance(metric, SampleMetric):
+        a, b = (Features(values=generator.normal(size=(200, 8)).astype(np.float32)) for _ in range(2))
+        values, again = metric.values(a, b, 0), metric.values(a, b, 0)
+    else:
+        assert isinstance(metric, CostMetric)
+        unit = CostUnit(torch.nn.Linear(4, 3), (torch.zeros(1, 4),))
+        values, again = metric.values([unit]), metric.values([unit])
+    assert set(values) == names, f"values {sorted(values)} against columns {sorted(names)}"
+    assert all(np.isfinite(value) for value in values.values()), f"not finite: {values}"
+    assert values == again, "two computations differ"
+
+
+def _predictions(generator: np.random.Generator) -> Predictions:
+    labels = np.arange(90) % 3
+    logits = generator.normal(size=(90, 3)).astype(np.float32)
+    logits[np.arange(90), labels] += 1
+    names = [f"image-{i}" for i in range(90)]
+    return Predictions(task=TASK, ids=names, groups=names, labels=labels, logits=logits)
+
+
+DATASET_CHECKS = [declares_tasks, lists_examples, gives_pixels]
+EXTRACTOR_CHECKS = [extracts]
+METRIC_CHECKS = [has_columns, measures]

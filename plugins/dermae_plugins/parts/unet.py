@@ -1,0 +1,126 @@
+"""The U-Net of the diffusion models, and the options that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from diffusers import UNet2DModel
+from torch import Tensor
+from torch.optim import Optimizer
+
+from dermae_bench import api
+from dermae_plugins.parts.optimisation import Decay, OptimizerName, optimizer_for, set_learning_rate
+from dermae_plugins.parts.process import Prediction, Process, Schedule
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    """Network, process and optimiser. The defaults are the 256-pixel network of Ho et al. 2020 (114 M parameters)."""
+
+    channels: tuple[int, ...] = (128, 128, 256, 256, 512, 512)
+    """Width of each level of the U-Net; the picture is halved between two levels."""
+    layers_per_block: Annotated[int, api.Between(1)] = 2
+    """Residual blocks a level on the way down (one more on the way up)."""
+    attention_levels: tuple[int, ...] = (-2,)
+    """Levels with self-attention besides the middle: 0 is full resolution, -1 the deepest; -2 is 16 x 16 at 256 px."""
+    head_dim: Annotated[int, api.Between(1)] | None = None
+    """Channels an attention head; one head over all channels if null."""
+    norm_groups: Annotated[int, api.Between(1)] = 32
+    """Groups of the group norms; must divide every width."""
+    dropout: Annotated[float, api.Between(0, 1)] = 0.0
+    """Dropout inside the residual blocks."""
+    timesteps: Annotated[int, api.Between(2)] = 1000
+    """Steps T of the diffusion process."""
+    schedule: Schedule = "linear"
+    """Noise schedule: linear betas (Ho et al. 2020) or cosine (Nichol and Dhariwal 2021)."""
+    prediction: Prediction = "eps"
+    """What the network predicts; at small budgets x0 with the cosine schedule gives pictures where eps gives noise."""
+    optimizer: OptimizerName = "adam"
+    """Adam, or AdamW with `weight_decay`."""
+    lr: Annotated[float, api.Between(0)] = 1e-4
+    """Learning rate after warm-up."""
+    weight_decay: Annotated[float, api.Between(0)] = 0.0
+    """Decoupled weight decay; AdamW only."""
+    warmup: Annotated[float, api.Between(0, 1)] = 0.0
+    """Share of the budget over which the learning rate rises from 0."""
+    decay: Decay = "constant"
+    """What the learning rate does after warm-up: stays, or falls to 0 along half a cosine."""
+    flip: bool = True
+    """Mirror half of the training images left to right."""
+
+    def __post_init__(self) -> None:
+        levels = len(self.channels)
+        if not levels or any(not -levels <= level < levels for level in self.attention_levels):
+            raise ValueError(f"attention_levels {list(self.attention_levels)} do not exist in {levels} levels")
+        bad = [width for width in self.channels if width % self.norm_groups or width % (self.head_dim or width)]
+        if bad:
+            raise ValueError(f"widths {bad} are not divisible by norm_groups {self.norm_groups} and head_dim {self.head_dim}")
+        if self.weight_decay and self.optimizer == "adam":
+            raise ValueError("weight_decay needs optimizer: adamw")
+
+
+TINY: Mapping[str, Any] = {
+    "channels": [8, 16],
+    "layers_per_block": 1,
+    "attention_levels": [],
+    "norm_groups": 4,
+    "lr": 1e-3,
+    "timesteps": 50,
+}
+"""Small enough for the conformance kit."""
+
+
+def build_unet(config: DiffusionConfig, task: api.Task, classes: int | None = None) -> UNet2DModel:
+    """U-Net for the task's image size; with `classes`, one embedding more than classes: the last means "any".
+
+    Raises:
+        PluginError: the image size cannot be halved as often as the network has levels.
+    """
+    halvings = len(config.channels) - 1
+    if task.image_size % 2**halvings:
+        raise api.PluginError(
+            f"images of {task.image_size} px cannot be halved {halvings} times", hint="give `channels` fewer levels"
+        )
+    levels = range(len(config.channels))
+    attentive = {level % len(config.channels) for level in config.attention_levels}
+    down = tuple("AttnDownBlock2D" if level in attentive else "DownBlock2D" for level in levels)
+    up = tuple("AttnUpBlock2D" if level in attentive else "UpBlock2D" for level in reversed(levels))
+    return UNet2DModel(
+        sample_size=task.image_size,
+        block_out_channels=tuple(config.channels),
+        layers_per_block=config.layers_per_block,
+        down_block_types=down,
+        up_block_types=up,
+        attention_head_dim=config.head_dim,
+        norm_num_groups=config.norm_groups,
+        dropout=config.dropout,
+        num_class_embeds=None if classes is None else classes + 1,
+    )
+
+
+def build_process(config: DiffusionConfig) -> Process:
+    """The diffusion process that the options describe."""
+    return Process(config.timesteps, config.schedule, config.prediction)
+
+
+def build_optimizer(config: DiffusionConfig, network: torch.nn.Module) -> Optimizer:
+    """The optimiser that the options describe, over the trained parameters of `network`."""
+    return optimizer_for(config.optimizer, network.parameters(), config.lr, config.weight_decay)
+
+
+def follow_schedule(config: DiffusionConfig, optimizer: Optimizer, run: api.Run) -> None:
+    """Set the learning rate of the current item."""
+    set_learning_rate(optimizer, config.decay, config.warmup, run.progress)
+
+
+def example_inputs(network: UNet2DModel, size: int, label: int | None = None) -> tuple[Tensor, ...]:
+    """Inputs of one pass over one image, on the network's device: x_t, t and, where it takes one, a class."""
+    device = next(network.parameters()).device
+    x_t = torch.zeros(1, 3, size, size, device=device)
+    t = torch.zeros(1, dtype=torch.int64, device=device)
+    if label is None:
+        return x_t, t
+    return x_t, t, torch.full((1,), label, dtype=torch.int64, device=device)

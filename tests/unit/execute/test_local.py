@@ -1,0 +1,400 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dermae_bench.errors import BenchError
+from dermae_bench.execute import local
+from dermae_bench.execute.local import PRELOAD, Ended, LocalBackend
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the fork server needs Linux")
+MODULE = "misbehaving"
+PATIENCE = 15.0
+"""Seconds after which something that takes milliseconds has gone wrong."""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def read_pid(folder: Path, name: str = "pid") -> int:
+    assert eventually((folder / name).exists), f"{name} never came"
+    return int((folder / name).read_text())
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Callable[..., Path]:
+    def submit(backend: LocalBackend, function: str, name: str | None = None, timeout: float | None = None) -> Path:
+        folder = tmp_path / (name or function)
+        folder.mkdir()
+        backend.submit(folder.name, folder, f"{MODULE}:{function}", timeout)
+        return folder
+
+    return submit
+
+
+@pytest.fixture(scope="module", params=[pytest.param(True, marks=linux, id="forked"), pytest.param(False, id="alone")])
+def backend(request: pytest.FixtureRequest) -> Iterator[LocalBackend]:
+    with LocalBackend(["json"], fork=request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def forked() -> Iterator[LocalBackend]:
+    with LocalBackend(["json"], fork=True) as made:
+        yield made
+
+
+def one(backend: LocalBackend) -> Ended:
+    (ended,) = backend.wait(PATIENCE)
+    return ended
+
+
+def test_an_attempt_runs_in_its_folder_with_nothing_of_the_parent_but_its_modules(backend, begin):
+    folder = begin(backend, "facts")
+    ended = one(backend)
+    assert (ended.attempt, ended.code, ended.reason) == ("facts", 0, "exit"), (folder / "stderr.log").read_text()
+    assert 0 < ended.seconds < PATIENCE
+    assert 1 < ended.max_rss_mb < 1000
+    facts = json.loads((folder / "facts").read_text())
+    assert Path(facts["cwd"]) == folder
+    assert facts["pid"] == facts["session"] == facts["group"] != os.getpid()
+    assert facts["stdin"] == ""
+    assert facts["openmp"] == "1"
+    assert facts["gpus"] == os.environ.get("CUDA_VISIBLE_DEVICES")
+    assert facts["interrupt"] and facts["blocked"] == []
+    assert "pytest" not in facts["modules"]
+
+
+@linux
+def test_a_forked_attempt_has_one_thread_and_no_descriptor_of_the_server(forked, begin):
+    folder = begin(forked, "facts")
+    one(forked)
+    facts = json.loads((folder / "facts").read_text())
+    assert facts["descriptors"] == [0, 1, 2]
+    assert facts["threads"] == 1
+
+
+def test_whatever_writes_to_the_outputs_ends_up_in_the_logs(backend, begin):
+    folder = begin(backend, "speaks")
+    assert one(backend).code == 0
+    output = (folder / "stdout.log").read_text(encoding="utf-8")
+    for words in ("from print", "from os.write", "from C", "from a subprocess"):
+        assert output.count(words) == 1
+    assert "ASCII: \N{LATIN SMALL LETTER E WITH ACUTE} \\ud800" in output
+    assert (folder / "stderr.log").read_text() == "to stderr\n"
+
+
+@pytest.mark.parametrize(
+    ("function", "code", "trace"),
+    [
+        ("raises", 1, "RuntimeError: the shapes do not fit"),
+        ("leaves_with_number", 7, ""),
+        ("leaves_with_words", 1, "no more of this"),
+        ("leaves_at_once", 0, ""),
+        ("segfaults", -signal.SIGSEGV, "Fatal Python error: Segmentation fault"),
+        ("aborts", -signal.SIGABRT, "Fatal Python error: Aborted"),
+        ("closes_its_outputs", 1, ""),
+        ("closes_its_outputs_and_goes_on", 0, ""),
+        ("no_such_function", 1, "AttributeError"),
+        ("changes_its_surroundings", 0, ""),
+    ],
+)
+def test_an_ending_is_told(backend, begin, function, code, trace):
+    folder = begin(backend, function)
+    ended = one(backend)
+    assert (ended.code, ended.reason) == (code, "exit")
+    assert trace in (folder / "stderr.log").read_text()
+    assert not list(folder.glob("core*"))
+
+
+@linux
+@pytest.mark.parametrize("function", ["segfaults", "closes_its_outputs", "changes_its_surroundings", "leaves_at_once"])
+def test_what_an_attempt_does_to_itself_does_not_reach_the_next(forked, begin, function):
+    begin(forked, function)
+    one(forked)
+    after = begin(forked, "facts")
+    assert one(forked).code == 0
+    facts = json.loads((after / "facts").read_text())
+    assert Path(facts["cwd"]) == after
+    assert facts["descriptors"] == [0, 1, 2]
+    assert (after / "facts").stat().st_mode & 0o600 == 0o600
+
+
+def test_an_attempt_may_remove_its_folder(backend, begin):
+    begin(backend, "removes_its_folder")
+    assert one(backend).code == 0
+
+
+def test_a_missing_folder_is_an_attempt_that_could_not_start(backend, tmp_path):
+    backend.submit("nowhere", tmp_path / "nowhere", f"{MODULE}:good")
+    assert one(backend).code == 71
+
+
+@pytest.mark.parametrize("function", ["sleeps", "holds_the_interpreter", "ignores_termination"])
+def test_a_hang_ends_at_its_timeout(backend, begin, function):
+    folder = begin(backend, function, timeout=0.2)
+    ended = one(backend)
+    assert (ended.code, ended.reason) == (-signal.SIGKILL, "timeout")
+    assert 0.15 < ended.seconds < 5
+    assert not alive(read_pid(folder))
+
+
+def test_a_kill_takes_the_grandchild_along(backend, begin):
+    folder = begin(backend, "waits_with_a_grandchild")
+    attempt, grandchild = read_pid(folder), read_pid(folder, "grandchild")
+    assert backend.running == {"waits_with_a_grandchild": attempt}
+    backend.kill("waits_with_a_grandchild")
+    ended = one(backend)
+    assert (ended.code, ended.reason) == (-signal.SIGKILL, "killed")
+    assert eventually(lambda: not alive(attempt) and not alive(grandchild))
+    assert backend.running == {}
+
+
+def test_a_good_end_leaves_no_grandchild(backend, begin):
+    folder = begin(backend, "leaves_a_grandchild")
+    assert one(backend).code == 0
+    assert eventually(lambda: not alive(read_pid(folder, "grandchild")))
+
+
+@linux
+@pytest.mark.parametrize("function", ["leaves_a_daemon", "waits_with_a_daemon"])
+def test_a_daemon_ends_with_its_attempt(forked, begin, function):
+    folder = begin(forked, function)
+    daemon = read_pid(folder, "daemon")
+    forked.kill(function)
+    one(forked)
+    assert eventually(lambda: not alive(daemon))
+
+
+def test_a_terminated_attempt_is_told_once_and_may_save(backend, begin):
+    folder = begin(backend, "saves_when_terminated")
+    read_pid(folder)
+    backend.terminate("saves_when_terminated")
+    ended = one(backend)
+    assert (ended.code, ended.reason) == (143, "exit")
+    assert (folder / "saved").read_text() == "x"
+
+
+def test_signals_to_ended_or_unknown_attempts_do_nothing(backend, begin):
+    begin(backend, "good")
+    one(backend)
+    backend.kill("good")
+    backend.terminate("never heard of")
+    assert backend.wait(0.05) == []
+
+
+def test_attempts_run_side_by_side(backend, begin):
+    begin(backend, "meets_the_other", "a")
+    begin(backend, "meets_the_other", "b")
+    ended = backend.wait(PATIENCE)
+    while len(ended) < 2:
+        ended += backend.wait(PATIENCE)
+    assert {e.attempt for e in ended} == {"a", "b"}
+    assert {e.code for e in ended} == {0}
+
+
+def test_a_running_name_cannot_be_taken_twice_but_again_later(backend, begin, tmp_path):
+    folder = begin(backend, "waits_for_go")
+    with pytest.raises(ValueError, match="is running"):
+        backend.submit("waits_for_go", folder, f"{MODULE}:good")
+    (folder / "go").touch()
+    one(backend)
+    backend.submit("waits_for_go", folder, f"{MODULE}:good")
+    assert one(backend).code == 0
+
+
+def test_waiting_returns_when_the_time_is_over_or_nothing_runs(backend, begin):
+    assert backend.wait(None) == []
+    folder = begin(backend, "waits_for_go")
+    read_pid(folder)
+    began = time.monotonic()
+    assert backend.wait(0.1) == []
+    assert 0.09 < time.monotonic() - began < 5
+    (folder / "go").touch()
+    assert one(backend).code == 0
+
+
+def test_a_log_loses_its_middle_when_it_grows_too_long(backend, begin, monkeypatch):
+    monkeypatch.setattr(local, "LOG_BYTES", 1_000_000)
+    monkeypatch.setattr(local, "LOG_HEAD", 1_000)
+    monkeypatch.setattr(local, "LOG_TAIL", 4_000)
+    folder = begin(backend, "prints_much_and_goes_on")
+    read_pid(folder)
+    assert backend.wait(0.01) == []
+    assert (folder / "stdout.log").stat().st_size < 6_000
+    (folder / "go").touch()
+    assert one(backend).code == 0
+    lines = (folder / "stdout.log").read_text().splitlines()
+    assert lines[0] == "the first line"
+    assert lines[-2:] == ["the last line", "behind the cut"]
+    assert any("bytes of output were dropped here" in line for line in lines)
+
+
+@linux
+def test_the_death_of_the_server_ends_its_attempts_and_the_next_one_finds_a_new_server(forked, begin):
+    folder = begin(forked, "waits_with_a_grandchild")
+    attempt, grandchild = read_pid(folder), read_pid(folder, "grandchild")
+    assert forked.running == {"waits_with_a_grandchild": attempt}
+    server = int(Path(f"/proc/{attempt}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(server, signal.SIGKILL)
+    ended = one(forked)
+    assert (ended.attempt, ended.code, ended.reason) == ("waits_with_a_grandchild", None, "server-died")
+    assert eventually(lambda: not alive(attempt) and not alive(grandchild))
+    begin(forked, "good")
+    assert one(forked).code == 0
+
+
+@linux
+def test_a_server_that_died_unnoticed_is_replaced_at_the_next_submit(forked, begin):
+    folder = begin(forked, "sleeps")
+    attempt = read_pid(folder)
+    assert forked.running
+    server = int(Path(f"/proc/{attempt}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(server, signal.SIGKILL)
+    assert eventually(lambda: not alive(server))
+    begin(forked, "good")
+    ended = forked.wait(PATIENCE)
+    while len(ended) < 2:
+        ended += forked.wait(PATIENCE)
+    assert {(e.attempt, e.reason) for e in ended} == {("sleeps", "server-died"), ("good", "exit")}
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from dermae_bench.execute.local import LocalBackend
+backend = LocalBackend(["json"], fork=sys.argv[2] == "fork")
+for name in sys.argv[3:]:
+    backend.submit(name, Path(sys.argv[1], name), "misbehaving:" + name)
+backend.wait(60)
+"""
+
+
+@pytest.mark.parametrize("way", [pytest.param("fork", marks=linux), "alone"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_nothing_outlives_the_driver(tmp_path, number, way):
+    names = ["waits_with_a_grandchild", "ignores_termination"]
+    # what holds the interpreter or is a daemon can only be ended from outside
+    names += ["holds_the_interpreter", "waits_with_a_daemon"] if way == "fork" else []
+    for name in names:
+        (tmp_path / name).mkdir()
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path), way, *names],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        stderr=subprocess.DEVNULL,
+    )
+    processes = [read_pid(tmp_path / name) for name in names]
+    processes.append(read_pid(tmp_path / "waits_with_a_grandchild", "grandchild"))
+    if way == "fork":
+        processes.append(read_pid(tmp_path / "waits_with_a_daemon", "daemon"))
+        processes.append(int(Path(f"/proc/{processes[0]}/stat").read_text().rpartition(")")[2].split()[1]))
+    assert all(alive(pid) for pid in processes)
+    driver.send_signal(number)
+    driver.wait(PATIENCE)
+    assert eventually(lambda: not any(alive(pid) for pid in processes))
+
+
+@linux
+def test_an_interrupt_from_the_terminal_reaches_the_driver_alone(forked, begin):
+    folder = begin(forked, "waits_for_go")
+    attempt = read_pid(folder)
+    server = int(Path(f"/proc/{attempt}/stat").read_text().rpartition(")")[2].split()[1])
+    assert os.getpgid(server) != os.getpgid(0) != os.getpgid(attempt)
+    os.kill(server, signal.SIGINT)
+    (folder / "go").touch()
+    assert one(forked).code == 0
+
+
+@linux
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("raise OSError('libcuda is too old')", "importing culprit failed: OSError: libcuda is too old"),
+        (
+            "import threading, time; threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+            "culprit \\(1\\)",
+        ),
+        ("import os; os._exit(3)", "exit code 3"),
+        ("import os; os.write(2, b'cannot open shared object'); os.abort()", "signal 6\ncannot open shared object"),
+    ],
+)
+def test_a_server_that_cannot_be_used_says_why(tmp_path, begin, monkeypatch, source, words):
+    (tmp_path / "culprit.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    with LocalBackend(["json", "culprit"], fork=True) as backend, pytest.raises(BenchError, match=words):
+        for number in range(2):
+            begin(backend, "good", str(number))
+            assert one(backend).reason == "server-died"
+
+
+def test_closing_ends_what_runs_and_is_final(begin, tmp_path):
+    backend = LocalBackend(["json"])
+    folder = begin(backend, "waits_with_a_grandchild")
+    processes = [read_pid(folder), read_pid(folder, "grandchild")]
+    backend.close()
+    backend.close()
+    assert eventually(lambda: not any(alive(pid) for pid in processes))
+    assert backend.wait(None) == []
+    with pytest.raises(BenchError, match="closed"):
+        backend.submit("late", tmp_path, f"{MODULE}:good")
+
+
+def test_a_file_of_the_working_folder_does_not_shadow_a_library(tmp_path, begin, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    with LocalBackend(["json"]) as backend:
+        begin(backend, "good")
+        assert one(backend).code == 0
+
+
+def test_many_attempts_leak_no_descriptors(backend, begin):
+    def open_now() -> int:
+        return len(list(Path("/dev/fd").iterdir()))
+
+    begin(backend, "good", "warm")
+    one(backend)
+    before = open_now()
+    for number in range(5):
+        begin(backend, "good", str(number))
+        assert one(backend).code == 0
+    assert open_now() <= before
+
+
+@linux
+@pytest.mark.slow
+def test_the_real_server_has_one_thread_leaves_the_gpu_alone_and_its_children_may_use_threads(begin):
+    with LocalBackend() as backend:
+        began = time.monotonic()
+        backend.warm_up()
+        assert time.monotonic() - began < 1
+        folder = begin(backend, "trains", timeout=60)
+        (ended,) = backend.wait(120)
+        assert ended.code == 0, (folder / "stderr.log").read_text()
+        assert (folder / "fork").read_text() == "False"
+        folder = begin(backend, "facts")
+        assert one(backend).code == 0
+        facts = json.loads((folder / "facts").read_text())
+        assert facts["threads"] == 1
+        assert set(PRELOAD) <= set(facts["modules"])
+        assert not {"pandas", "pyarrow"} & set(facts["modules"])

@@ -1,0 +1,134 @@
+"""A small suite in every state a report can meet: ranked, tied, over seeds, failed, pending, leaky, floors, reported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dermae_bench.report.leaderboard import Boards, Curve, Figure, Record, RowInfo, Timing
+
+METRICS = {"f1-macro": "higher", "accuracy": "higher"}
+FRECHET = "fd[tf-efficientnet-lite0/blocks3@64]"
+
+
+def identity(metric: str, **more: Any) -> dict[str, Any]:
+    return {
+        "metric": metric,
+        "average": "macro",
+        "threshold": "argmax",
+        "split": {"digest": "5d1f00", "set": "test"},
+        **more,
+    }
+
+
+def classifier(name: str, task: str, value: float | None, **more: Any) -> tuple[RowInfo, list[Record]]:
+    """One row with `f1-macro` and `accuracy` for each seed; `value` None makes a failed row."""
+    options: dict[str, Any] = {
+        "kind": "measured", "train": "train", "half": 0.02, "seeds": (0,), "marks": (), "identity": {}, "n": 300,
+        "status": "ok", "reason": None, "warnings": (), **more,
+    }  # fmt: skip
+    row = f"{name} | {options['train']} | {task}"
+    names = {"classifier": name, "train": options["train"], "task": task}
+    seeds = tuple({"classifier": seed} for seed in options["seeds"])
+    info = RowInfo(
+        board="classifiers", row=row, names=names, kind=options["kind"], seeds=seeds, marks=options["marks"],
+        status=options["status"], reason=options["reason"],
+        costs={"gmacs": None if value is None else 0.01234567, "parameters": 71_239.0, "network-calls": 1.0},
+    )  # fmt: skip
+    records = []
+    for seed in seeds if value is not None else ():
+        for metric, better in METRICS.items():
+            at = value + 0.004 * seed["classifier"] + (0.1 if metric == "accuracy" else 0)
+            half = options["half"]
+            records.append(
+                Record(
+                    board="classifiers", row=row, names=names, kind=options["kind"], metric=metric, value=at,
+                    low=None if half is None else at - half, high=None if half is None else at + half, n=options["n"],
+                    unit="1", better=better, identity=identity(metric, task=task, **options["identity"]),
+                    key="ab" * 32, seeds=seed, status="ok", warnings=options["warnings"],
+                )
+            )  # fmt: skip
+    return info, records
+
+
+def generator(
+    name: str, value: float, n: int = 500, kind: str = "measured", **more: Any
+) -> tuple[RowInfo, list[Record]]:
+    names = {"generator": name, "sampling": more.get("sampling", "ddim, 50 steps"), "against": "train"}
+    row = f"{name} | {names['sampling']} | {n}"
+    info = RowInfo(
+        board="generators", row=row, names=names, kind=kind, status="ok", seeds=({"generator": 0},),
+        costs={"gmacs": 0.4, "parameters": 1_200_000.0, "network-calls": 50.0} if kind == "measured" else {},
+    )  # fmt: skip
+    scored: Mapping[str, float] = {FRECHET: value, "kid[lite0]": value / 1e3}
+    records = [
+        Record(
+            board="generators", row=row, names=names, kind=kind, metric=metric, value=score, n=n, unit="1", better="lower",
+            identity={"metric": metric, "extractor": {"weights": "0f3a", "side": 64, "filter": "bicubic"}}, key="cd" * 32,
+            seeds={"generator": 0}, status="ok", warnings=("n is not far above D: the covariance is noisy",) if n < 400 else (),
+        )
+        for metric, score in scored.items()
+    ]  # fmt: skip
+    return info, records
+
+
+def boards(*parts: tuple[RowInfo, list[Record]], **more: Any) -> Boards:
+    return Boards(
+        suite="quickstart",
+        rows=tuple(info for info, _ in parts),
+        records=tuple(record for _, records in parts for record in records),
+        **{
+            "dataset": "phantom",
+            "image_size": 32,
+            "split_rule": "by group, 70/10/20",
+            "split_digest": "5d1f00",
+            **more,
+        },
+    )
+
+
+def example() -> Boards:
+    """The fixture of the snapshots."""
+    rng = np.random.default_rng(0)
+    samples = rng.integers(0, 256, (14, 3, 32, 32), dtype=np.uint8)
+    steps = range(0, 400, 10)
+    losses = {
+        "ddpm/0": [(s, 1.2 * math.exp(-s / 80) + 0.02) for s in steps],
+        "ddpm-conditional/0": [(s, 0.9 * math.exp(-s / 60) + 0.015 if s != 200 else math.nan) for s in steps],
+    }
+    return boards(
+        classifier("cnn", "diagnosis", 0.61, seeds=(0, 1, 2)),
+        classifier("cnn", "diagnosis", 0.64, seeds=(0, 1, 2), train="balanced"),
+        classifier("vit", "diagnosis", 0.48, seeds=(0, 1, 2)),
+        classifier("vit", "diagnosis", 0.47, seeds=(0, 1, 2), train="balanced"),
+        classifier("broken", "diagnosis", None, status="failed", reason="diverged at step 12: loss is not finite"),
+        classifier("waiting", "diagnosis", None, status="pending"),
+        classifier("cnn", "diagnosis", 0.9, train="leaky", marks=("leaky: photographs of one lesion on both sides",),
+                   identity={"leaky": True}),
+        classifier("majority class", "diagnosis", 0.11, kind="floor", half=None),
+        classifier("DermAE", "diagnosis", 0.83, kind="reported", half=None, identity={"reported": "table 1"}, n=0,
+                   marks=("reported: table 1",), seeds=(0,)),
+        classifier("cnn", "malignancy", 0.71, warnings=("class DF has 4 test images",)),
+        classifier("vit", "malignancy", 0.69),
+        generator("ddpm", 41.26), generator("ddpm-conditional", 35.5), generator("ddpm", 55.125, n=300, sampling="ancestral"),
+        generator("real vs real", 1.25, kind="floor", sampling="-"), generator("noise", 310.5, kind="floor", sampling="-"),
+        preset="smoke",
+        description="Three small generators and two small classifiers on drawn lesions.",
+        interval="95 %, resamples of whole lesions",
+        class_counts={"diagnosis": {"NV": {"train": 700, "val": 100, "test": 200}, "MEL": {"train": 111, "val": 12, "test": 31}}},
+        facts={"precision": "fp32", "threads": "1"},
+        timings=(
+            Timing(key="ab" * 32, kind="train", name="train/generator/ddpm/0", seconds=41.25, max_rss_mb=612.0,
+                   hardware="a processor", status="ok"),
+            Timing(key="cd" * 32, kind="sample", name="sample/ddpm/0", seconds=None, max_rss_mb=None, hardware="",
+                   status="pending"),
+        ),
+        figures=(Figure(title="Samples", caption="The first images of each set.",
+                        rows=(("real", samples), ("ddpm (ddim, 50 steps)", samples[::-1]))),),
+        curves=(Curve(title="Training loss of generators", series=losses),),
+        warnings=("class DF has 4 test images", "skipped: 2 images"),
+        environment={"python": "3.11", "libraries": {"torch": "2.10.0", "numpy": "2.4"}},
+    )  # fmt: skip

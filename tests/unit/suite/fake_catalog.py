@@ -1,0 +1,134 @@
+"""Cards without plugins: what the suite's tests need to know about the plugins that DESIGN's example names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from dermae_bench.errors import PluginError
+from dermae_bench.plugin.params import Between, File, Folder, schema_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    image_size: Annotated[int, Between(8, 1024)] = 224
+    """Side in pixels."""
+    root: Folder | None = None
+    """Folder of the images."""
+    split: Literal["lesion-grouped", "official"] = "lesion-grouped"
+    """Rule of the splits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoConfig:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig:
+    weight: Annotated[float, Between(0)] = 0.0
+    """Weight of the perceptual loss."""
+    perceptual_weight: float = 0.0
+    """Weight of the perceptual loss."""
+    channels: tuple[int, ...] = (64, 128)
+    """Channels a level."""
+    prediction: Literal["eps", "v", "x0"] = "eps"
+    """What the network predicts."""
+    weights: File | None = None
+    """Weights of the feature net."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    sampler: Literal["ddpm", "ddim"] = "ddpm"
+    """How steps are taken."""
+    steps: Annotated[int, Between(1, 1000)] = 1000
+    """How many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuidedSampling(Sampling):
+    guidance: float = 1.0
+    """Classifier-free guidance."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimmConfig:
+    arch: str
+    """A timm architecture."""
+    lr: Annotated[float, Between(0)] = 1e-4
+    """Learning rate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FakeCard:
+    kind: str
+    params: Mapping[str, Any] = field(default_factory=lambda: schema_of(NoConfig))
+    sampling: Mapping[str, Any] | None = None
+    flags: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _generator(sampling: type = Sampling, *, conditional: bool = False, joint: bool = False) -> FakeCard:
+    flags = {"conditional": conditional, "joint": joint}
+    return FakeCard(kind="generator", params=schema_of(DiffusionConfig), sampling=schema_of(sampling), flags=flags)
+
+
+_CLASSIFIER = FakeCard(kind="classifier", params=schema_of(TimmConfig))
+CARDS: Mapping[str, FakeCard] = {
+    "ham10000": FakeCard(kind="dataset", params=schema_of(DataConfig)),
+    "phantom": FakeCard(kind="dataset", params=schema_of(DataConfig)),
+    "ddpm": _generator(),
+    "ddpm-perceptual": _generator(),
+    "ddpm-conditional": _generator(GuidedSampling, conditional=True),
+    "joint-diffusion": _generator(conditional=True, joint=True),
+    "mae": FakeCard(kind="pretrainer", params=schema_of(TimmConfig)),
+    "timm": _CLASSIFIER,
+    "distilled": _CLASSIFIER,
+    "tf-efficientnet-lite0": FakeCard(kind="extractor"),
+    "fd": FakeCard(kind="metric", flags={"metric": "sample"}),
+    "kid": FakeCard(kind="metric", flags={"metric": "sample"}),
+    "accuracy": FakeCard(kind="metric", flags={"metric": "prediction"}),
+    "balanced-accuracy": FakeCard(kind="metric", flags={"metric": "prediction"}),
+    "f1-macro": FakeCard(kind="metric", flags={"metric": "prediction"}),
+    "f1-weighted": FakeCard(kind="metric", flags={"metric": "prediction"}),
+    "auc-ovr-macro": FakeCard(kind="metric", flags={"metric": "prediction"}),
+    "compute": FakeCard(kind="metric", flags={"metric": "cost"}),
+}
+BROKEN = {"flow-matching": "generator"}
+
+
+class FakeCatalog:
+    """Answers like the real one, from a table."""
+
+    def names(self, kind: str | None = None) -> list[str]:
+        kinds = {**{name: card.kind for name, card in CARDS.items()}, **BROKEN}
+        return sorted(name for name, its in kinds.items() if kind in (None, its))
+
+    def card(self, kind: str, name: str) -> FakeCard:
+        if name in BROKEN:
+            raise PluginError(f"plugin {name!r} cannot be used: ModuleNotFoundError: No module named 'flows'")
+        if name not in CARDS:
+            raise PluginError(f"unknown plugin {name!r}")
+        if CARDS[name].kind != kind:
+            raise PluginError(f"plugin {name!r} is a {CARDS[name].kind}, not a {kind}")
+        return CARDS[name]
+
+    def prefetch(self, names: Iterable[str]) -> None:
+        assert all(isinstance(name, str) for name in names)
+
+
+TASKS: Mapping[str, Mapping[str, Any]] = {
+    "diagnosis": {"classes": ("MEL", "NV", "BCC"), "parent": None, "mapping": {}},
+    "malignancy": {
+        "classes": ("benign", "malignant"),
+        "parent": "diagnosis",
+        "mapping": {"MEL": "malignant", "BCC": "malignant", "NV": "benign"},
+    },
+}
+
+
+def tasks_of(plugin: str, params: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """The tasks of every dataset here."""
+    assert params["image_size"] >= 8
+    return TASKS
