@@ -17,6 +17,7 @@ from dermae_bench.errors import BenchError
 from dermae_bench.execute.child import LOGS
 from dermae_bench.execute.processes import Alone, Forked, ServerDied
 
+STAGES = ("prepare", "train", "sample", "extract", "predict", "score", "cost")
 PRELOAD = (
     "numpy",
     "torch",
@@ -32,8 +33,11 @@ PRELOAD = (
     "diffusers.schedulers.scheduling_dpmsolver_multistep",
     "torchmetrics.classification",
     "torchmetrics.functional.classification",
+    "pyarrow.parquet",
+    "dermae_bench.execute.attempt",
+    *(f"dermae_bench.execute.stages.{kind}" for kind in STAGES),
 )
-"""What the server imports: costly, used by many, and starting no thread (so neither pandas nor pyarrow)."""
+"""What the server imports: costly, used by many, and starting no thread (so pandas is not among them)."""
 
 LOG_BYTES = 50_000_000
 """A log that grows beyond this loses its middle."""

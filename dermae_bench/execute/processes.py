@@ -27,6 +27,8 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     # `torch.cuda.is_available()` then heeds CUDA_VISIBLE_DEVICES and does not start CUDA in the server
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+    # arrow's allocator would start a thread in the server
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 """What every attempt finds in its environment, besides the driver's."""
 _POLL_SECONDS = 0.02

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ def files(boards: Boards) -> dict[str, str]:
         out[f"{board}.md"] = markdown(boards, leaderboard)
         out[f"{board}.json"] = _json(_board(boards, leaderboard))
     out["timings.csv"] = _csv(_timings(boards))
-    out["records.jsonl"] = "".join(_line(asdict(record)) for record in boards.records)
+    out["records.jsonl"] = "".join(_line(vars(record)) for record in boards.records)
     out["environment.json"] = _json(boards.environment)
     out["report.html"] = html.render(boards)
     return out
@@ -87,7 +86,7 @@ def _board(boards: Boards, leaderboard: Table) -> dict[str, Any]:
                 "row": line.info.row, "names": dict(line.info.names), "kind": line.info.kind,
                 "marks": list(line.info.marks), "status": line.info.status, "reason": line.info.reason,
                 "seeds": seeds_text(line.info), "costs": dict(line.info.costs),
-                "metrics": {metric: asdict(cell) for metric, cell in line.cells.items()},
+                "metrics": {metric: vars(cell) for metric, cell in line.cells.items()},
             }
             for line in leaderboard.lines
         ],

@@ -55,7 +55,8 @@ class Lineage:
 
     def unlabelled(self, names: Any, task: str, tasks: Tasks) -> list[str]:
         """Generators whose samples stand in the named image sets without a label of `task`."""
-        return sorted(name for name in self.of(names)[1] if not reaches(tasks, self.task_of(name), task))
+        known = (name for name in self.of(names)[1] if isinstance(self.generators.get(name), dict))
+        return sorted(name for name in known if not reaches(tasks, self.task_of(name), task))
 
     def task_of(self, generator: str) -> str | None:
         """The task that conditions a generator."""

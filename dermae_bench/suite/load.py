@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from dermae_bench.durable import digest_of
 from dermae_bench.errors import DataMissing, PluginError, Problem, SuiteError
-from dermae_bench.plugin.checking import Finding, check, paths_in, shown, suggestion
+from dermae_bench.plugin.checking import Finding, check, near, paths_in, shown, suggestion
 from dermae_bench.plugin.params import build, schema_of
 from dermae_bench.suite.lineage import Tasks, lineage_findings, task_findings
 from dermae_bench.suite.merge import with_preset, with_setting
@@ -101,7 +102,7 @@ def load_suite(
     if problems:
         raise SuiteError(_sorted(problems, [str(path), *(f"--set {setting}" for setting in sets)]))
     digest = _digest(base, catalog, resolved, given) if sets else None
-    paths = tuple(GivenPath(*entry, Path(entry[2]).expanduser().absolute()) for entry in given)
+    paths = tuple(GivenPath(*entry, Path(os.path.expanduser(entry[2])).absolute()) for entry in given)
     return LoadedSuite(build(Suite, resolved), resolved, path, preset, presets, paths, digest, merged)
 
 
@@ -210,12 +211,16 @@ def _typed(root: Node) -> tuple[dict[str, Any], list[Finding]]:
     kept = {key: value for key, value in plain.items() if key not in RESERVED[""]}
     resolved, found = check(kept, schema_of(Suite, free=True))
     resolved.pop("presets", None)
-    findings += [
-        f
-        for f in found
-        if not any(f.path[:n] in hidden for n in (2, 3))
-        and not (lacks_dataset and not f.path and "'dataset'" in f.message)
-    ]
+    for finding in found:
+        if any(finding.path[:n] in hidden for n in (2, 3)) or (
+            lacks_dataset and not finding.path and "'dataset'" in finding.message
+        ):
+            continue
+        findings.append(finding)
+        meant = near(str(finding.path[0]), resolved) if finding.on_key and len(finding.path) == 1 else None
+        if meant is not None and meant not in kept:
+            # a section with a typo in its name is not empty: what refers to it is no mistake
+            resolved[meant] = None
     return resolved, findings
 
 

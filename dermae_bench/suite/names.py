@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dermae_bench.plugin.checking import Finding, Path, near, suggestion
+from dermae_bench.plugin.checking import Finding, Path, dotted, near, suggestion
 
 SPLITS = ("train", "val", "test")
 CLASS_AGREEMENT = "class-agreement"
@@ -185,7 +185,7 @@ def _classifiers(suite: Mapping[str, Any]) -> Iterator[Finding]:
             for key in ("plugin", "budget"):
                 if entry.get(key) is None:
                     hint = "a classifier has plugin and budget, or from: {generator: NAME}"
-                    yield Finding(at, f"missing key {key!r} in classifiers.{at[-1]}", hint)
+                    yield Finding(at, f"missing key {key!r} in {dotted(at)}", hint)
             continue
         for key in ("plugin", "budget", "init", "teacher", "derive", "params"):
             if entry.get(key):

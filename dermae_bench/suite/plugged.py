@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from dermae_bench.errors import PluginError
-from dermae_bench.plugin.checking import Finding, Path, check, paths_in, suggestion
+from dermae_bench.plugin.checking import Finding, Path, check, dotted, paths_in, suggestion
 from dermae_bench.plugin.hookspecs import KINDS
 from dermae_bench.suite.names import BARE, CLASS_AGREEMENT, samples_in, specs, texts
 
@@ -143,7 +143,7 @@ class Plugged:
             entry["sampling"] = self._options(entry["sampling"], card.sampling or _NO_OPTIONS, (*at, "sampling"))
         conditional = bool(card.flags.get("conditional"))
         if conditional and entry.get("task") is None:
-            message = f"missing key 'task' in generators.{at[1]}: {entry['plugin']!r} is conditional"
+            message = f"missing key 'task' in {dotted(at)}: {entry['plugin']!r} is conditional"
             self.findings.append(Finding(at, message, "name the task whose labels condition it"))
         elif not conditional and entry.get("task") is not None:
             message = f"{entry['plugin']!r} is not conditional and has no task"

@@ -7,7 +7,7 @@ built and nothing recurses. Scalars follow YAML 1.2: `1e-4` is a float, `no` and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +153,8 @@ def _characters(source: Source, text: str) -> list[Problem]:
     tabs = [(i, line.index("\t") + 1) for i, line in enumerate(source.lines, 1) if "\t" in line]
     if not tabs:
         return []
-    more = f" (and on {len(tabs) - 1} more lines)" if len(tabs) > 1 else ""
-    return [source.problem(*tabs[0], f"a tab{more}", "use spaces; inside double quotes write \\t")]
+    more = f" (and in {len(tabs) - 1} more)" if len(tabs) > 1 else ""
+    return [source.problem(*tabs[0], f"this line{more} holds a tab", "use spaces; inside double quotes write \\t")]
 
 
 class _Reader:
@@ -175,14 +175,15 @@ class _Reader:
         anchors: set[str] = set()
         documents = 0
         mapping_start, sequence_start = yaml.MappingStartEvent, yaml.SequenceStartEvent
-        events: Iterator[Any] = yaml.parse(text, Loader=_PARSER)
-        for event in events:
+        scalar_event, stream_end = yaml.ScalarEvent, yaml.StreamEndEvent
+        next_event: Callable[[], Any] = _PARSER(text).get_event
+        while type(event := next_event()) is not stream_end:
             kind = type(event)
-            if kind is yaml.ScalarEvent or kind is mapping_start or kind is sequence_start:
+            if kind is scalar_event or kind is mapping_start or kind is sequence_start:
                 if event.anchor is not None or event.tag is not None:
                     self._refuse(event, anchors)
-                if kind is yaml.ScalarEvent:
-                    value = scalar(event.value) if event.implicit[0] else event.value
+                if kind is scalar_event:
+                    value = event.value if event.style else scalar(event.value)
                     node = Node(value, event.start_mark, source)
                 else:
                     node = Node({} if kind is mapping_start else [], event.start_mark, source)
@@ -203,7 +204,7 @@ class _Reader:
                             parent[key.value] = node
                 else:
                     root = node
-                if kind is not yaml.ScalarEvent:
+                if kind is not scalar_event:
                     stack.append(node)
                     keys.append(None)
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:

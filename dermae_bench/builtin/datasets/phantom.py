@@ -23,8 +23,9 @@ SKIN_SHARES = (0.16, 0.28, 0.24, 0.14, 0.10, 0.08)
 REPEATS = (0.74, 0.19, 0.07)
 """Share of lesions with one, two and three photographs: 1.33 a lesion, as in HAM10000 (10,015 of 7,470)."""
 MALIGNANT = frozenset({"akiec", "bcc", "mel"})
-# Words of the entropy that keep the random streams of one lesion apart.
-_LESION, _SHAPE, _PHOTO, _PIXELS, _NOISE = range(5)
+# Words of the seed that keep the random streams of one lesion apart.
+_START, _LESION, _SHAPE, _VIEW, _PIXELS = range(1, 6)
+_GOLDEN = 0.6180339887498949
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,66 +80,57 @@ class Phantom(api.Dataset):
     def examples(self) -> Sequence[api.Example]:
         """All photographs, lesion by lesion."""
         found: list[api.Example] = []
-        lesion = 0
+        start, lesion = self._rng(_START).random(), 0
         while len(found) < self.config.images:
-            found.extend(self._lesion(lesion))
+            found.extend(self._lesion(lesion, start))
             lesion += 1
         return found[: self.config.images]
 
     def image(self, example: api.Example, size: int) -> NDArray[np.uint8]:
-        """Draw one photograph as uint8 RGB (3, size, size)."""
+        """Draw one photograph as uint8 RGB (3, size, size), from its id and its attributes."""
         lesion, photo = (int(word) for word in example.id.removeprefix("phantom-").split("-"))
-        facts, _ = self._truth(lesion)
-        view = self._view(lesion, photo)
-        return drawing.draw(facts, view, self._rng(lesion, _SHAPE), self._rng(lesion, _PIXELS, photo), size)
+        facts = {name: float(value) for name, value in example.attributes.items() if isinstance(value, float)}
+        view = drawing.View(
+            facts["skin_shade"], facts["hair"], facts["bubbles"], facts["ruler"] > 0, facts["mask"] > 0
+        )
+        return drawing.draw(facts, view, self._rng(_SHAPE, lesion), self._rng(_PIXELS, lesion, photo), size)
 
     def bayes(self, examples: Sequence[api.Example]) -> NDArray[np.float64]:
         """Class probabilities float64 (N, 7) given the true attributes: what no classifier can beat on average."""
         columns = {name: np.array([e.attributes[name] for e in examples], float) for name in truth.ATTRIBUTES}
         return truth.bayes(columns, difficulty=self.config.difficulty, floor=self.config.floor)
 
-    def _rng(self, lesion: int, stream: int, photo: int = 0) -> np.random.Generator:
-        return np.random.default_rng((self.config.seed, lesion, stream, photo))
-
-    def _truth(self, lesion: int) -> tuple[dict[str, float], str]:
-        # Steps of the golden ratio fill the shares evenly: class counts stay within one or two lesions of them.
-        start = np.random.default_rng((self.config.seed, _NOISE)).random()
-        place = (start + lesion * 0.6180339887498949) % 1
-        label = self._class_at(place)
-        rng = self._rng(lesion, _LESION)
-        return truth.draw(truth.CLASSES.index(label), self.config.difficulty, rng), label
+    def _rng(self, stream: int, *numbers: int) -> np.random.Generator:
+        return np.random.default_rng((self.config.seed, stream, *numbers))
 
     def _class_at(self, place: float) -> str:
         bounds = np.cumsum(truth.prior(self.config.floor))[:-1]
         return truth.CLASSES[int(np.searchsorted(bounds, place, side="right"))]
 
-    def _view(self, lesion: int, photo: int) -> drawing.View:
-        tone = self._rng(lesion, _PHOTO, 0)
-        kind = int(np.searchsorted(np.cumsum(SKIN_SHARES)[:-1], tone.random(), side="right"))
-        skin = float(np.clip(kind + tone.uniform(-0.4, 0.4), 0, 5))
-        rng = self._rng(lesion, _PHOTO, photo + 1)
-        hair = rng.random() if rng.random() < 0.35 else 0.0
-        bubbles = rng.random() if rng.random() < 0.12 else 0.0
-        return drawing.View(skin, round(hair, 4), round(bubbles, 4), rng.random() < 0.07, rng.random() < 0.12)
-
-    def _lesion(self, lesion: int) -> list[api.Example]:
-        facts, label = self._truth(lesion)
+    def _lesion(self, lesion: int, start: float) -> list[api.Example]:
+        # Steps of the golden ratio fill the shares evenly: class counts stay within a few lesions of them.
+        label = self._class_at((start + lesion * _GOLDEN) % 1)
+        rng = self._rng(_LESION, lesion)
+        facts = truth.draw(truth.CLASSES.index(label), self.config.difficulty, rng)
+        # Drawn whether used or not, so that no parameter moves the draws that follow.
+        repeat, tone, shade, blind, anew = rng.random(5)
+        kind = int(np.searchsorted(np.cumsum(SKIN_SHARES)[:-1], tone, side="right"))
+        skin = round(float(np.clip(kind + 0.8 * (shade - 0.5), 0, 5)), 4)
         group = f"phantom-{lesion:06d}"
         split = api.lesion_grouped(group)
-        noise = self._rng(lesion, _NOISE)
-        if split != "test" and noise.random() < self.config.label_noise:
-            label = self._class_at(noise.random())
-        count = 1 + int(np.searchsorted(np.cumsum(REPEATS)[:-1], noise.random(), side="right"))
+        if split != "test" and blind < self.config.label_noise:
+            label = self._class_at(anew)
         found = []
-        for photo in range(count):
-            view = self._view(lesion, photo)
+        for photo in range(1 + int(np.searchsorted(np.cumsum(REPEATS)[:-1], repeat, side="right"))):
+            luck = self._rng(_VIEW, lesion, photo).random(6)
             attributes: dict[str, str | float | None] = {
                 **facts,
-                "hair": view.hair,
-                "skin_tone": SKIN_TYPES[round(view.skin)],
-                "bubbles": view.bubbles,
-                "ruler": float(view.ruler),
-                "mask": float(view.mask),
+                "skin_tone": SKIN_TYPES[kind],
+                "skin_shade": skin,
+                "hair": round(float(luck[1]), 4) if luck[0] < 0.35 else 0.0,
+                "bubbles": round(float(luck[3]), 4) if luck[2] < 0.12 else 0.0,
+                "ruler": float(luck[4] < 0.07),
+                "mask": float(luck[5] < 0.12),
             }
             found.append(
                 api.Example(

@@ -183,7 +183,8 @@ def _entry(cell: Cell, places: int | None, low: float, high: float, usual: str, 
     notes += cell.warnings
     other = f"identity {cell.identity}" if usual and cell.identity != usual and kind != "reported" else ""
     unlike = cell.reason or other
-    small = " ".join(filter(None, (interval(cell, places), spread(cell, places), unlike)))
+    numbers = " ".join(filter(None, (interval(cell, places), spread(cell, places))))
+    small = "\n".join(filter(None, (numbers, unlike)))
     css = "best" if cell.rank == 1 else "unlike" if cell.reason else ""
     return Entry(
         text=shown(cell.value, places), sort=repr(cell.value), numeric=True, small=small,
@@ -220,7 +221,7 @@ def _classes(
 ) -> tuple[str, tuple[str, ...], tuple[tuple[str, tuple[int, ...]], ...]]:
     splits = tuple(dict.fromkeys(split for by_split in counts.values() for split in by_split))
     rows = tuple((visible(name), tuple(by.get(split, 0) for split in splits)) for name, by in counts.items())
-    return visible(task), splits, rows
+    return visible(task), tuple(map(visible, splits)), rows
 
 
 def _timings(boards: Boards) -> Grid:
@@ -233,7 +234,7 @@ def _timings(boards: Boards) -> Grid:
         (
             Entry(text=visible(item.kind)), Entry(text=visible(item.name), css="name"), _number(item.seconds),
             _number(item.max_rss_mb), Entry(text=visible(item.hardware)), Entry(text=visible(item.status)),
-            Entry(text=item.key[:12], css="code"),
+            Entry(text=visible(item.key, 13), css="code"),
         )
         for item in boards.timings
     )  # fmt: skip

@@ -28,7 +28,9 @@ def dihedral(images: Tensor) -> Tensor:
 
 def colour_jitter(images: Tensor, strength: float) -> Tensor:
     """Brightness, contrast and saturation of each image times 1 + uniform(-strength, strength); clipped to -1..1."""
-    brightness, contrast, saturation = 1 + strength * (2 * torch.rand(3, len(images), 1, 1, 1, device=images.device) - 1)
+    brightness, contrast, saturation = 1 + strength * (
+        2 * torch.rand(3, len(images), 1, 1, 1, device=images.device) - 1
+    )
     pixels = (images + 1) * brightness - 1
     middle = pixels.mean(dim=(1, 2, 3), keepdim=True)
     pixels = middle + contrast * (pixels - middle)
@@ -37,12 +39,12 @@ def colour_jitter(images: Tensor, strength: float) -> Tensor:
 
 
 def mixup(images: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """Each image and its target (B, C) blended with another's by one Beta(alpha, alpha) weight a batch (Zhang et al. 2018)."""
-    first = torch._standard_gamma(torch.tensor([alpha, alpha], dtype=torch.float64))
-    weight = float(first[0] / first.sum())
+    """Images and targets (B, C), blended with others' by one Beta(alpha, alpha) weight a batch (Zhang et al. 2018)."""
+    weight = float(torch.distributions.Beta(alpha, alpha).sample())
     return images.lerp(images.flip(0), 1 - weight), targets.lerp(targets.flip(0), 1 - weight)
 
 
 def soft_targets(labels: Tensor, classes: int, smoothing: float) -> Tensor:
     """int64 (B,) -> float (B, C): 1 - smoothing on the label, the rest spread evenly over all classes."""
-    return F.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
+    hard: Tensor = F.one_hot(labels, classes).float()
+    return hard * (1 - smoothing) + smoothing / classes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -13,10 +13,14 @@ from dermae_bench import api
 
 OptimizerName = Literal["adam", "adamw"]
 Decay = Literal["constant", "cosine"]
+Group = dict[str, Any]
 
 
 def optimizer_for(
-    name: OptimizerName, parameters: Iterable[nn.Parameter] | list[dict[str, object]], lr: float, weight_decay: float = 0.0
+    name: OptimizerName,
+    parameters: Iterable[nn.Parameter] | list[Group],
+    lr: float,
+    weight_decay: float = 0.0,
 ) -> Optimizer:
     """Adam or AdamW with fused updates; Adam's weight decay is not an option (it would be an L2 penalty)."""
     if name == "adam":
@@ -30,7 +34,7 @@ def set_learning_rate(optimizer: Optimizer, decay: Decay, warmup: float, progres
     api.schedule(optimizer, factor)
 
 
-def decayed_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+def decayed_groups(model: nn.Module, weight_decay: float) -> list[Group]:
     """Parameter groups: matrices and kernels decay; biases, norms and other vectors do not."""
     trained = [p for p in model.parameters() if p.requires_grad]
     return [

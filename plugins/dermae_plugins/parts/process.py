@@ -6,7 +6,7 @@ x_t = alpha_t x0 + sigma_t eps with alpha_t^2 + sigma_t^2 = 1 (Ho et al. 2020, e
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,8 +24,9 @@ def betas(schedule: Schedule, timesteps: int) -> NDArray[np.float64]:
     `cosine`: Nichol and Dhariwal 2021, eq. 17, with s = 0.008.
     """
     if schedule == "linear":
-        return np.minimum(np.linspace(1e-4, 0.02, timesteps) * 1000 / timesteps, 0.999)
-    clean = np.cos((np.arange(timesteps + 1) / timesteps + 0.008) / 1.008 * math.pi / 2) ** 2
+        straight: NDArray[np.float64] = np.linspace(1e-4, 0.02, timesteps) * 1000 / timesteps
+        return np.minimum(straight, 0.999)
+    clean: NDArray[np.float64] = np.cos((np.arange(timesteps + 1) / timesteps + 0.008) / 1.008 * math.pi / 2) ** 2
     return np.minimum(1 - clean[1:] / clean[:-1], 0.999)
 
 
@@ -45,7 +46,7 @@ class Process(nn.Module):
         super().__init__()
         self.timesteps = timesteps
         self.prediction = prediction
-        self.signal: NDArray[np.float64] = np.cumprod(1 - betas(schedule, timesteps))
+        self.signal: NDArray[Any] = np.cumprod(1 - betas(schedule, timesteps))
         """alpha_t^2, float64 (T,): what Ho et al. call alpha-bar."""
         self.register_buffer("alpha", torch.from_numpy(np.sqrt(self.signal)).float(), persistent=False)
         self.register_buffer("sigma", torch.from_numpy(np.sqrt(1 - self.signal)).float(), persistent=False)

@@ -29,13 +29,15 @@ class Sampling:
     """How images are drawn from a fitted network."""
 
     sampler: Literal["ddpm", "ddim", "dpm-solver++"] = "ddim"
-    """`ddpm` is ancestral (Ho et al. 2020), `ddim` deterministic from its noise unless `eta` is given (Song et al. 2021), `dpm-solver++` the multistep 2M solver (Lu et al. 2022)."""  # noqa: E501
+    """`ddpm` is ancestral (Ho et al. 2020), `ddim` deterministic from its noise unless `eta` is given (Song et al.
+    2021), `dpm-solver++` the multistep 2M solver (Lu et al. 2022)."""
     steps: Annotated[int, api.Between(1)] = 50
     """Network calls an image, at most the timesteps of training (there are twice as many passes with guidance)."""
     eta: Annotated[float, api.Between(0, 1)] = 0.0
     """Share of the ancestral noise that DDIM adds at every step; 1 is `ddpm`."""
     thresholding: Literal["static", "dynamic"] = "static"
-    """How x0-hat is kept in the range of pixels: clipped, or divided by its 99.5 % quantile where that is beyond 1 (Saharia et al. 2022)."""  # noqa: E501
+    """How x0-hat is kept in the range of pixels: clipped, or divided by its 99.5 % quantile where that is beyond 1
+    (Saharia et al. 2022)."""
 
     def __post_init__(self) -> None:
         if self.eta and self.sampler != "ddim":
@@ -47,7 +49,8 @@ class GuidedSampling(Sampling):
     """How images of a class are drawn."""
 
     guidance: Annotated[float, api.Between(0)] = 0.0
-    """Weight w of classifier-free guidance (Ho and Salimans 2022): e + w (e - u); 0 is none, else every step costs two passes."""  # noqa: E501
+    """Weight w of classifier-free guidance (Ho and Salimans 2022): e + w (e - u); 0 is none, else every step costs
+    two passes."""
 
 
 def times(timesteps: int, steps: int) -> list[int]:

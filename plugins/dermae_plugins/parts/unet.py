@@ -57,7 +57,8 @@ class DiffusionConfig:
             raise ValueError(f"attention_levels {list(self.attention_levels)} do not exist in {levels} levels")
         bad = [width for width in self.channels if width % self.norm_groups or width % (self.head_dim or width)]
         if bad:
-            raise ValueError(f"widths {bad} are not divisible by norm_groups {self.norm_groups} and head_dim {self.head_dim}")
+            divisors = f"norm_groups {self.norm_groups} and head_dim {self.head_dim}"
+            raise ValueError(f"channels {bad} are not divisible by {divisors}")
         if self.weight_decay and self.optimizer == "adam":
             raise ValueError("weight_decay needs optimizer: adamw")
 

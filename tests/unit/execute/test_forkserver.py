@@ -150,6 +150,21 @@ def test_a_daemon_of_an_older_attempt_ends_while_a_younger_one_goes_on(driver, s
     assert all(alive(pid) for pid in mine)
 
 
+def test_a_grandchild_in_the_group_ends_with_its_attempt_while_an_older_one_goes_on(driver, start):
+    older = start("older", "waits_for_go")
+    read_pid(older, "pid")
+    time.sleep(0.05)
+    grandchild = read_pid(start("younger", "leaves_a_grandchild"), "grandchild")
+    assert eventually(lambda: not alive(grandchild))
+    assert alive(read_pid(older, "pid"))
+
+
+def test_an_attempt_does_not_outlive_a_killed_server(driver, start):
+    attempt = read_pid(start("a", "holds_the_interpreter"), "pid")
+    driver.server.kill()
+    assert eventually(lambda: not alive(attempt))
+
+
 def test_a_signal_right_after_the_start_ends_that_attempt_alone(driver, start):
     other = read_pid(start("other", "sleeps"), "pid")
     for number in range(10):

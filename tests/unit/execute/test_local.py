@@ -95,9 +95,13 @@ def test_a_forked_attempt_has_one_thread_and_no_descriptor_of_the_server(forked,
     assert facts["threads"] == 1
 
 
-def test_whatever_writes_to_the_outputs_ends_up_in_the_logs(backend, begin):
-    folder = begin(backend, "speaks")
-    assert one(backend).code == 0
+@pytest.mark.parametrize("fork", [pytest.param(True, marks=linux), False])
+def test_whatever_writes_to_the_outputs_ends_up_in_the_logs(begin, monkeypatch, fork):
+    # with it C would not buffer
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    with LocalBackend(["json"], fork=fork) as backend:
+        folder = begin(backend, "speaks")
+        assert one(backend).code == 0
     output = (folder / "stdout.log").read_text(encoding="utf-8")
     for words in ("from print", "from os.write", "from C", "from a subprocess"):
         assert output.count(words) == 1
@@ -281,12 +285,15 @@ def test_a_server_that_died_unnoticed_is_replaced_at_the_next_submit(forked, beg
 
 
 DRIVER = """
-import sys
+import os, sys, time
 from pathlib import Path
 from dermae_bench.execute.local import LocalBackend
-backend = LocalBackend(["json"], fork=sys.argv[2] == "fork")
+backend = LocalBackend(["json"], fork=sys.argv[2] != "alone")
 for name in sys.argv[3:]:
     backend.submit(name, Path(sys.argv[1], name), "misbehaving:" + name)
+if sys.argv[2] == "leak" and os.fork() == 0:
+    Path(sys.argv[1], "leak").write_text(str(os.getpid()))
+    time.sleep(60)
 backend.wait(60)
 """
 
@@ -301,7 +308,7 @@ def test_nothing_outlives_the_driver(tmp_path, number, way):
         (tmp_path / name).mkdir()
     driver = subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(tmp_path), way, *names],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
         stderr=subprocess.DEVNULL,
     )
     processes = [read_pid(tmp_path / name) for name in names]
@@ -313,6 +320,23 @@ def test_nothing_outlives_the_driver(tmp_path, number, way):
     driver.send_signal(number)
     driver.wait(PATIENCE)
     assert eventually(lambda: not any(alive(pid) for pid in processes))
+
+
+@linux
+def test_nothing_outlives_a_driver_whose_channel_somebody_else_holds_open(tmp_path):
+    (tmp_path / "waits_with_a_grandchild").mkdir()
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(tmp_path), "leak", "waits_with_a_grandchild"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+    )
+    processes = [read_pid(tmp_path / "waits_with_a_grandchild", name) for name in ("pid", "grandchild")]
+    assert eventually((tmp_path / "leak").exists)
+    driver.kill()
+    driver.wait(PATIENCE)
+    try:
+        assert eventually(lambda: not any(alive(pid) for pid in processes))
+    finally:
+        os.kill(int((tmp_path / "leak").read_text()), signal.SIGKILL)
 
 
 @linux

@@ -1,0 +1,37 @@
+"""Shared by all tests: an own cache folder, one thread, and one warm server for everything that runs stages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+# numbers depend on the number of threads in the last bit
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["DERMAE_BENCH_DEVICE"] = "cpu"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Cards and memos of the tests never mix with the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("DERMAE_BENCH_CACHE")
+    os.environ["DERMAE_BENCH_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["DERMAE_BENCH_CACHE"]
+    else:
+        os.environ["DERMAE_BENCH_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def warm_backend() -> Iterator[Any]:
+    """One fork server for the whole session: its imports cost seconds."""
+    from dermae_bench.execute.local import LocalBackend
+
+    with LocalBackend() as backend:
+        yield backend
