@@ -21,22 +21,68 @@ def _flag(*names: str, env: str, **settings: Any) -> Callable[[Any], Any]:
 
 SUITE_FLAGS = [
     _flag("--preset", env="PRESET", metavar="NAME", help="Merge this preset of the suite over it."),
-    _flag("--set", "sets", env="SET", multiple=True, metavar="A.B=C", help="Replace one value of the suite; repeatable."),
+    _flag(
+        "--set", "sets", env="SET", multiple=True, metavar="A.B=C", help="Replace one value of the suite; repeatable."
+    ),
 ]
 PLACE_FLAGS = [
-    _flag("--results", env="RESULTS", type=click.Path(path_type=Path), default=Path("results"), show_default=True, help="Where results and the store lie."),
+    _flag(
+        "--results",
+        env="RESULTS",
+        type=click.Path(path_type=Path),
+        default=Path("results"),
+        show_default=True,
+        help="Where results and the store lie.",
+    ),
     _flag("--plugins-dir", env="PLUGINS_DIR", type=click.Path(path_type=Path), help="Folder of single-file plugins."),
 ]
 RUN_FLAGS = [
-    _flag("--only", env="ONLY", multiple=True, metavar="PATTERN", help="Only stages whose name matches, and what they need."),
+    _flag(
+        "--only",
+        env="ONLY",
+        multiple=True,
+        metavar="PATTERN",
+        help="Only stages whose name matches, and what they need.",
+    ),
     _flag("--skip", env="SKIP", multiple=True, metavar="PATTERN", help="Not the stages whose name matches."),
-    _flag("-j", "--jobs", env="JOBS", type=click.IntRange(1), default=1, show_default=True, help="Independent stages side by side."),
-    _flag("--executor", env="EXECUTOR", type=click.Choice(["local"]), default="local", show_default=True, help="What runs the stages."),
-    _flag("--timeout", env="TIMEOUT", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Longest time of one stage."),
+    _flag(
+        "-j",
+        "--jobs",
+        env="JOBS",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Independent stages side by side.",
+    ),
+    _flag(
+        "--executor",
+        env="EXECUTOR",
+        type=click.Choice(["local"]),
+        default="local",
+        show_default=True,
+        help="What runs the stages.",
+    ),
+    _flag(
+        "--timeout", env="TIMEOUT", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Longest time of one stage."
+    ),
     _flag("--fail-fast", env="FAIL_FAST", is_flag=True, help="Stop at the first failed stage."),
-    _flag("--force", env="FORCE", multiple=True, metavar="PATTERN", help="Do these stages again although they are finished ('*': all)."),
+    _flag(
+        "--force",
+        env="FORCE",
+        multiple=True,
+        metavar="PATTERN",
+        help="Do these stages again although they are finished ('*': all).",
+    ),
 ]
-FORMAT = _flag("--format", "form", env="FORMAT", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True, help="How to print.")
+FORMAT = _flag(
+    "--format",
+    "form",
+    env="FORMAT",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
 QUIET = [
     _flag("-q", "--quiet", env="QUIET", is_flag=True, help="No progress."),
     _flag("-v", "--verbose", env="VERBOSE", count=True, help="More progress."),
@@ -66,7 +112,7 @@ def app() -> None:
 @_with(*SUITE_FLAGS, *PLACE_FLAGS, *RUN_FLAGS, FORMAT, *QUIET)
 def run(suite: Path, form: str, quiet: bool, verbose: int, **words: Any) -> int:
     """Run a suite to its leaderboards."""
-    from dermae_bench.execute.session import run_suite
+    from dermae_bench.commands.session import run_suite
 
     return run_suite(suite, **_places(words), options=_options(words), form=form, verbosity=-1 if quiet else verbose)
 
@@ -77,7 +123,7 @@ def run(suite: Path, form: str, quiet: bool, verbose: int, **words: Any) -> int:
 @click.option("--costs", is_flag=True, help="Count what is not counted yet (imports torch in child processes).")
 def plan(suite: Path, form: str, costs: bool, **words: Any) -> int:
     """Show what a run would do: cached, new or stale and why, with its cost."""
-    from dermae_bench.execute.session import show_plan
+    from dermae_bench.commands.session import show_plan
 
     return show_plan(suite, **_places(words), form=form, costs=costs)
 
@@ -87,7 +133,7 @@ def plan(suite: Path, form: str, costs: bool, **words: Any) -> int:
 @_with(*SUITE_FLAGS, *PLACE_FLAGS)
 def validate(suite: Path, **words: Any) -> int:
     """Check a suite and report everything that is wrong with it."""
-    from dermae_bench.execute.session import validate_suite
+    from dermae_bench.commands.session import validate_suite
 
     return validate_suite(suite, **_places(words))
 
@@ -96,7 +142,7 @@ def validate(suite: Path, **words: Any) -> int:
 @_with(*PLACE_FLAGS, FORMAT)
 def list_(results: Path, form: str, **_: Any) -> int:
     """List the results folders and what the store holds."""
-    from dermae_bench.execute.listing import list_results
+    from dermae_bench.commands.listing import list_results
 
     return list_results(results, form)
 
@@ -106,7 +152,7 @@ def list_(results: Path, form: str, **_: Any) -> int:
 @_with(*PLACE_FLAGS, FORMAT)
 def show(key: str, results: Path, form: str, **_: Any) -> int:
     """Show one stage by (the beginning of) its key: what made it, what it gave, why it failed."""
-    from dermae_bench.execute.listing import show_stage
+    from dermae_bench.commands.listing import show_stage
 
     return show_stage(results, key, form)
 
@@ -116,7 +162,7 @@ def show(key: str, results: Path, form: str, **_: Any) -> int:
 @_with(*SUITE_FLAGS, *PLACE_FLAGS, FORMAT)
 def report(suite: Path, form: str, **words: Any) -> int:
     """Build the results folder again from the store, also of a half-done run."""
-    from dermae_bench.execute.session import report_suite
+    from dermae_bench.commands.session import report_suite
 
     return report_suite(suite, **_places(words), form=form)
 
@@ -133,7 +179,7 @@ def plugins(context: click.Context) -> None:
 @_with(*PLACE_FLAGS, FORMAT)
 def plugins_list(plugins_dir: Path | None = None, form: str = "table", **_: Any) -> int:
     """List every plugin, broken ones with their reason."""
-    from dermae_bench.execute.listing import list_plugins
+    from dermae_bench.commands.listing import list_plugins
 
     return list_plugins(plugins_dir, form)
 
@@ -143,7 +189,7 @@ def plugins_list(plugins_dir: Path | None = None, form: str = "table", **_: Any)
 @_with(*PLACE_FLAGS, FORMAT)
 def plugins_show(name: str, plugins_dir: Path | None, form: str, **_: Any) -> int:
     """Show a plugin's parameters, sampling and columns."""
-    from dermae_bench.execute.listing import show_plugin
+    from dermae_bench.commands.listing import show_plugin
 
     return show_plugin(name, plugins_dir, form)
 
@@ -153,7 +199,7 @@ def plugins_show(name: str, plugins_dir: Path | None, form: str, **_: Any) -> in
 @_with(*PLACE_FLAGS)
 def plugins_check(names: Sequence[str], plugins_dir: Path | None, **_: Any) -> int:
     """Run the conformance kit over plugins (all installed ones by default)."""
-    from dermae_bench.testing.command import check_plugins
+    from dermae_bench.commands.plugin_check import check_plugins
 
     return check_plugins(names, plugins_dir)
 
@@ -164,7 +210,7 @@ def plugins_check(names: Sequence[str], plugins_dir: Path | None, **_: Any) -> i
 @click.option("--into", type=click.Path(path_type=Path), default=Path(), help="Folder to put the new project into.")
 def plugins_new(kind: str, name: str, into: Path) -> int:
     """Write a new plugin project: one class, its entry point and its test."""
-    from dermae_bench.testing.template import new_plugin
+    from dermae_bench.commands.plugin_new import new_plugin
 
     return new_plugin(kind, name, into)
 
@@ -173,7 +219,7 @@ def plugins_new(kind: str, name: str, into: Path) -> int:
 @_with(*PLACE_FLAGS)
 def doctor(results: Path, plugins_dir: Path | None) -> int:
     """Check this installation: libraries, devices, processes, store, plugins."""
-    from dermae_bench.execute.doctor import examine
+    from dermae_bench.commands.doctor import examine
 
     return examine(results, plugins_dir)
 

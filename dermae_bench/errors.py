@@ -45,7 +45,9 @@ class DataError(UserError):
         self.names = tuple(names)
 
     def __str__(self) -> str:
-        return "\n".join([self.message, *(f"  {name}" for name in self.names), *([f"  {self.hint}"] if self.hint else [])])
+        return "\n".join(
+            [self.message, *(f"  {name}" for name in self.names), *([f"  {self.hint}"] if self.hint else [])]
+        )
 
 
 class DataMissing(DataError):

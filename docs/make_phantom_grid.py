@@ -1,6 +1,6 @@
 """Draw `docs/phantom.png`: one row a class, eight lesions each, at 128 px.
 
-    python docs/make_phantom_grid.py [SIDE]
+python docs/make_phantom_grid.py [SIDE]
 """
 
 from __future__ import annotations

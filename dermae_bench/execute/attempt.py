@@ -70,7 +70,13 @@ def attempt(folder: Path) -> None:
     except Stopped:
         result = {"ok": False, "stopped": True}
     except (Exception, SystemExit) as error:  # noqa: BLE001 (the one place where whatever a plugin raises becomes a record)
-        result = {"ok": False, "category": _category(error), "reason": _reason(error), "phase": context.phase, "traceback": _trace(error)}
+        result = {
+            "ok": False,
+            "category": _category(error),
+            "reason": _reason(error),
+            "phase": context.phase,
+            "traceback": _trace(error),
+        }
         if isinstance(error, Damaged):
             result["damaged"] = True
     write_text(folder / "result.json", json.dumps(result))

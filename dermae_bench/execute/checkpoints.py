@@ -41,7 +41,10 @@ class Checkpoints:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         # clones: safetensors refuses tensors that share memory (tied weights)
-        save_file({name: t.detach().cpu().clone().contiguous() for name, t in checkpoint.tensors.items()}, work / "state.safetensors")
+        save_file(
+            {name: t.detach().cpu().clone().contiguous() for name, t in checkpoint.tensors.items()},
+            work / "state.safetensors",
+        )
         sync_file(work / "state.safetensors")
         about = {"sha256": digest_file(work / "state.safetensors"), "facts": checkpoint.facts}
         write_text(work / "state.json", canonical(about))

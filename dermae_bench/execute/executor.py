@@ -87,7 +87,9 @@ def select(stages: Sequence[Stage], options: Options) -> list[Stage]:
         if (not options.only or _matches(stage.name, options.only)) and not _matches(stage.name, options.skip)
     ]
     if not chosen:
-        raise NothingMatched("--only / --skip leave no stage", hint="`dermae-bench plan` prints the names of the stages")
+        raise NothingMatched(
+            "--only / --skip leave no stage", hint="`dermae-bench plan` prints the names of the stages"
+        )
     wanted: set[str] = set()
     todo = list(chosen)
     while todo:
@@ -191,9 +193,13 @@ class Executor:
         waiting = list(left)
         unfinished = {stage.key for stage in left}
         dead: set[str] = set()
+        told = False
         while waiting or self._running:
             if self._signals >= 2:
                 break
+            if self._signals and not told:
+                told = True
+                self._stop_all()
             if not self._signals:
                 self._start_ready(waiting, unfinished, dead, outcome)
             elif not self._running:
@@ -218,7 +224,6 @@ class Executor:
                     dead.add(stage.key)
                     if self.options.fail_fast:
                         self._signals = max(self._signals, 1)
-                        self._stop_all()
             self._show()
         outcome.blocked += waiting
 
@@ -330,10 +335,9 @@ class Executor:
     # -- signals ---------------------------------------------------------------------------------------------------
 
     def _on_signal(self, number: int, _frame: object) -> None:
+        # only noted here; the loop acts on it, since the backend must not be entered twice
         self._signals += 1
         self._signal = number
-        if self._signals == 1:
-            self._stop_all()
 
     def _stop_all(self) -> None:
         assert self._backend is not None

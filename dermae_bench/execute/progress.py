@@ -64,7 +64,7 @@ class _Stage:
         rate = self.rate(now)
         if rate is not None:
             unit = plain(str(self.status.get("unit") or "step"))
-            words.append(f"{_short(rate)} {unit}s/s")
+            words.append(f"{_short(rate)} {unit.removesuffix('s')}s/s")
             if step is not None and steps is not None and rate > 0:
                 words.append(f"ETA {clock(max(0.0, steps - step) / rate)}")
         if loss is not None:

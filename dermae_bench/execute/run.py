@@ -27,7 +27,7 @@ LOGGED_POINTS = 500
 """Points kept on a curve at most; a run of more steps logs every k-th."""
 
 
-class Stopped(Exception):  # noqa: N818 (not an error: the stage was asked to stop, wrote a checkpoint and will go on later)
+class Stopped(Exception):
     """A signal asked the stage to stop; its checkpoint is written."""
 
 
@@ -49,7 +49,7 @@ def reseed(seed: int, *words: object) -> None:
     """Set torch, numpy and random from (seed, words): no RNG state ever needs to be saved."""
     number = seed_of(seed, *words)
     torch.manual_seed(number)
-    np.random.seed(number % 2**32)  # noqa: NPY002 (plugins may use the global generator; it must be a function of the step)
+    np.random.seed(number % 2**32)
     random.seed(number)
 
 
@@ -139,18 +139,25 @@ class FitRun:
 
     def optimizers(self, *optimizers: Optimizer) -> None:
         if self._optimizers:
-            raise PluginError("run.optimizers() was called twice", hint="register all optimisers in one call before the loop")
+            raise PluginError(
+                "run.optimizers() was called twice", hint="register all optimisers in one call before the loop"
+            )
         self._optimizers = optimizers
 
     def rng(self, name: str) -> torch.Generator:
         return torch.Generator().manual_seed(seed_of(self.seed, "rng", name))
 
     def log(self, **scalars: Tensor | float) -> None:
-        self._pending |= {name: value.detach() if isinstance(value, Tensor) else float(value) for name, value in scalars.items()}
+        self._pending |= {
+            name: value.detach() if isinstance(value, Tensor) else float(value) for name, value in scalars.items()
+        }
 
     def step(self, loss: Tensor, optimizer: Optimizer) -> None:
         if optimizer not in self._optimizers:
-            raise PluginError("run.step() was given an optimiser that was not registered", hint="call run.optimizers(...) before the loop")
+            raise PluginError(
+                "run.step() was given an optimiser that was not registered",
+                hint="call run.optimizers(...) before the loop",
+            )
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
         if len(self._optimizers) == 1:
             loss.backward()  # type: ignore[no-untyped-call]
@@ -189,7 +196,8 @@ class FitRun:
         """Raise if the plugin left before its budget was spent: its row would not be comparable."""
         if self._step != self.budget.steps:
             raise PluginError(
-                f"fit returned after {self._step} of {self.budget.steps} steps", hint="iterate run.batches() until it ends"
+                f"fit returned after {self._step} of {self.budget.steps} steps",
+                hint="iterate run.batches() until it ends",
             )
 
     def artifact(self) -> dict[str, Tensor]:
@@ -197,7 +205,9 @@ class FitRun:
         if self._best_state is not None:
             return self._best_state
         with self.averaged():
-            return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in self.model.state_dict().items()}
+            return {
+                name: tensor.detach().cpu().clone().contiguous() for name, tensor in self.model.state_dict().items()
+            }
 
     def averaged(self) -> _Averaged:
         """Context in which the model carries its EMA weights (if the budget has an EMA)."""
@@ -217,7 +227,10 @@ class FitRun:
             return 0, self.budget.steps
         if phase not in self._phase_starts:
             known = ", ".join(self._phase_starts) or "none"
-            raise UserError(f"the model asks for phase {phase!r}, but its budget has: {known}", hint=f"add `phases: {{{phase}: STEPS}}`")
+            raise UserError(
+                f"the model asks for phase {phase!r}, but its budget has: {known}",
+                hint=f"add `phases: {{{phase}: STEPS}}`",
+            )
         return self._phase_starts[phase]
 
     def _load(self, data: ImageSet) -> Batch:
@@ -234,7 +247,9 @@ class FitRun:
 
     def _finish_item(self, images: int) -> None:
         if not self._stepped:
-            raise PluginError("an item of run.batches() passed without run.step()", hint="every budget step must be an optimiser step")
+            raise PluginError(
+                "an item of run.batches() passed without run.step()", hint="every budget step must be an optimiser step"
+            )
         self._update_average()
         self.images_seen += images
         if self._step % self._log_every == 0 or self._step == self.budget.steps - 1:
@@ -309,7 +324,9 @@ class FitRun:
             value = self._validate()
             if self.best is None or self._better * value > self._better * self.best[1]:
                 self.best = (self._step, value)
-                self._best_state = {k: v.detach().cpu().clone().contiguous() for k, v in self.model.state_dict().items()}
+                self._best_state = {
+                    k: v.detach().cpu().clone().contiguous() for k, v in self.model.state_dict().items()
+                }
         self.model.train(training)
         if self.curves:
             self.curves[-1]["validation"] = value
@@ -324,7 +341,9 @@ class FitRun:
             groups.append(state["param_groups"])
             for index, values in state["state"].items():
                 for name, value in values.items():
-                    tensors[f"optimizer.{number}.{index}.{name}"] = value if isinstance(value, Tensor) else torch.tensor(value)
+                    tensors[f"optimizer.{number}.{index}.{name}"] = (
+                        value if isinstance(value, Tensor) else torch.tensor(value)
+                    )
         facts = {
             "step": self._step,
             "images_seen": self.images_seen,
@@ -339,7 +358,9 @@ class FitRun:
         self._restored = True
         self.model.train()
         if not self._optimizers:
-            raise PluginError("run.batches() was asked for before run.optimizers()", hint="register every optimiser before the loop")
+            raise PluginError(
+                "run.batches() was asked for before run.optimizers()", hint="register every optimiser before the loop"
+            )
         found = self._checkpoints.load()
         if self.budget.ema is not None:
             self._ema = [p.detach().clone() for p in self._parameters]

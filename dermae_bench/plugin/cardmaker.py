@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from dermae_bench.errors import BenchError, DataMissing
-from dermae_bench.plugin.loading import load_plugin
 from dermae_bench.plugin.checking import check
+from dermae_bench.plugin.loading import load_plugin
 from dermae_bench.plugin.params import build, schema_of
 from dermae_bench.plugin.sources import sources_of
 

@@ -126,7 +126,9 @@ class Catalog:
             raise PluginError(f"unknown plugin {name!r}", hint="`dermae-bench plugins` lists the installed ones")
         if len(found) > 1:
             places = " and ".join(f"{r.module} ({r.origin})" for r in found)
-            raise PluginError(f"plugin {name!r} is declared twice: by {places}", hint="uninstall one, or name it file.py:NAME")
+            raise PluginError(
+                f"plugin {name!r} is declared twice: by {places}", hint="uninstall one, or name it file.py:NAME"
+            )
         return found[0]
 
     def sources(self, reference: Reference) -> Sources:
@@ -152,7 +154,9 @@ class Catalog:
         if card.error is not None:
             raise PluginError(f"plugin {name!r} cannot be used: {card.error}")
         if card.kind != kind:
-            raise PluginError(f"plugin {name!r} is a {card.kind}, not a {kind}", hint=f"{kind}s: {', '.join(self.names(kind))}")
+            raise PluginError(
+                f"plugin {name!r} is a {card.kind}, not a {kind}", hint=f"{kind}s: {', '.join(self.names(kind))}"
+            )
         return card
 
     def prefetch(self, names: Iterable[str]) -> None:
@@ -277,7 +281,12 @@ def _ask(questions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
         command = [sys.executable, "-W", "ignore", "-m", "dermae_bench.plugin.cardmaker", str(ask), str(answer)]
         try:
             subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=CARD_SECONDS, check=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=CARD_SECONDS,
+                check=True,
             )
             answers: list[dict[str, Any]] = json.loads(answer.read_text())
         except (subprocess.SubprocessError, OSError, ValueError):

@@ -118,7 +118,9 @@ def _check_config(owner: type, name: str) -> None:
         return
     params = getattr(config, "__dataclass_params__", None)
     if not is_dataclass(config) or params is None or not params.frozen:
-        raise PluginError(f"{owner.__qualname__}.{name} must be a frozen dataclass: @dataclass(frozen=True, kw_only=True)")
+        raise PluginError(
+            f"{owner.__qualname__}.{name} must be a frozen dataclass: @dataclass(frozen=True, kw_only=True)"
+        )
 
 
 class Model(nn.Module, ABC):
@@ -172,6 +174,8 @@ class Generator(Model):
     class Sampling:
         """No options: one way to draw."""
 
+    tiny_sampling: ClassVar[Mapping[str, Any]] = {}
+    """Sampling values small enough for the conformance kit."""
     conditional: ClassVar[bool] = False
     """Whether `fit` needs labels and `sample` takes them; a conditional generator names its `task` in the suite."""
 
@@ -217,7 +221,9 @@ class Classifier(Model):
         Raises:
             PluginError: this classifier cannot, or the names or shapes do not fit.
         """
-        raise PluginError(f"{type(self).__name__} cannot start from an encoder", hint="remove `init:` or choose another classifier")
+        raise PluginError(
+            f"{type(self).__name__} cannot start from an encoder", hint="remove `init:` or choose another classifier"
+        )
 
 
 class Joint(Generator, Classifier):

@@ -209,7 +209,9 @@ def _jpeg(data: bytes, heard: Callable[[], str | None]) -> Tensor:
         heard()
         said = str(error)
         truncated = "truncated" in said or "incomplete" in said
-        raise UnreadableImage("is a truncated JPEG" if truncated else f"is a corrupt JPEG ({_last_line(said)})") from None
+        raise UnreadableImage(
+            "is a truncated JPEG" if truncated else f"is a corrupt JPEG ({_last_line(said)})"
+        ) from None
     if damage := heard():
         raise UnreadableImage(f"is a corrupt JPEG ({damage})")
     return image

@@ -52,5 +52,7 @@ def load_plugin(name: str, module: str, file: str | None = None) -> tuple[str, t
             found += [(kind, cls) for key, cls in mapping.items() if name in (key, cls.__name__)]
     if len(found) != 1:
         what = "declares no" if not found else "declares more than one"
-        raise PluginError(f"module {module} {what} {name!r}", hint=f"it declares: {', '.join(sorted(offered)) or 'nothing'}")
+        raise PluginError(
+            f"module {module} {what} {name!r}", hint=f"it declares: {', '.join(sorted(offered)) or 'nothing'}"
+        )
     return found[0]

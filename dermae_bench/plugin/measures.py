@@ -86,7 +86,9 @@ class PredictionMetric(Metric):
     def values(self, predictions: Predictions) -> Mapping[str, float]:
         """Column name -> value. A value that does not exist (a class is absent) raises, never defaults."""
 
-    def resampled(self, predictions: Predictions, weights: NDArray[np.float32]) -> Mapping[str, NDArray[np.float64]] | None:
+    def resampled(
+        self, predictions: Predictions, weights: NDArray[np.float32]
+    ) -> Mapping[str, NDArray[np.float64]] | None:
         """The same numbers under image weights (R, N), one row a bootstrap replicate -> (R,) per column.
 
         None where no vectorised form exists: the record then has no interval.

@@ -56,7 +56,9 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
             state = state[wrapper]
     import torch
 
-    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()):
+    if not isinstance(state, dict) or not all(
+        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()
+    ):
         raise UserError(f"weights file {path} is not a dict of tensors")
     return state
 

@@ -175,7 +175,15 @@ class Store:
         try:
             yield
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENOENT}:
+            if error.errno not in {
+                errno.ENOSPC,
+                errno.EDQUOT,
+                errno.EROFS,
+                errno.EACCES,
+                errno.EPERM,
+                errno.EIO,
+                errno.ENOENT,
+            }:
                 raise
             free = free_bytes(self.root)
             raise StorageError(

@@ -86,7 +86,9 @@ class Identities:
             holder[place[-1]] = str(Path(text).expanduser().absolute())
         return dict(found)
 
-    def parts(self, kind: str, work: Mapping[str, Any], plugins: Iterable[Card], inputs: Mapping[str, str]) -> dict[str, Any]:
+    def parts(
+        self, kind: str, work: Mapping[str, Any], plugins: Iterable[Card], inputs: Mapping[str, str]
+    ) -> dict[str, Any]:
         """Everything a key is the digest of; `work` already holds digests in place of paths."""
         cards = list(plugins)
         libraries = {name for card in cards for name in card.libraries} | set(LIBRARIES[kind])

@@ -58,7 +58,9 @@ class Planner:
         tasks: the dataset's tasks by name, or None where the data that tell them are missing.
     """
 
-    def __init__(self, suite: Suite, catalog: Catalog, contents: Contents, tasks: Mapping[str, Mapping[str, Any]] | None) -> None:
+    def __init__(
+        self, suite: Suite, catalog: Catalog, contents: Contents, tasks: Mapping[str, Mapping[str, Any]] | None
+    ) -> None:
         self.suite = suite
         self.catalog = catalog
         self.identities = Identities(catalog, contents)
@@ -97,7 +99,15 @@ class Planner:
             return self._by_key[identity]
         plugins = {card.name: asdict(self.catalog.reference(card.name)) for card in cards}
         stage = Stage(
-            kind=kind, name=name, work=work, parts=parts, inputs=inputs, plugins=plugins, disk_bytes=disk_bytes, steps=steps, key=key
+            kind=kind,
+            name=name,
+            work=work,
+            parts=parts,
+            inputs=inputs,
+            plugins=plugins,
+            disk_bytes=disk_bytes,
+            steps=steps,
+            key=key,
         )
         self._by_key[identity] = stage
         self.stages.append(stage)
@@ -120,13 +130,24 @@ class Planner:
         hashed = self.hashed(spec.params, card)
         work = {"plugin": spec.plugin, "params": self.identities.absolute(spec.params, card.params)}
         return self.add(
-            "prepare", f"prepare/{spec.plugin}", work, None if hashed is None else {"plugin": spec.plugin, "params": hashed}, [card]
+            "prepare",
+            f"prepare/{spec.plugin}",
+            work,
+            None if hashed is None else {"plugin": spec.plugin, "params": hashed},
+            [card],
         )
 
     def task(self, name: str | None) -> dict[str, Any] | None:
         """A task as models receive it: with the prepared image size; None while the data are missing."""
         if name is None:
-            return {"name": "", "classes": [], "positive": None, "parent": None, "mapping": {}, "image_size": self.image_size}
+            return {
+                "name": "",
+                "classes": [],
+                "positive": None,
+                "parent": None,
+                "mapping": {},
+                "image_size": self.image_size,
+            }
         if self.tasks is None:
             return None
         return {**self.tasks[name], "image_size": self.image_size}
@@ -166,14 +187,20 @@ class Planner:
 
     # -- models ------------------------------------------------------------------------------------------------
 
-    def model(self, role: str, plugin: str, params: Mapping[str, Any], task: str | None) -> tuple[dict[str, Any], dict[str, Any] | None, Card]:
+    def model(
+        self, role: str, plugin: str, params: Mapping[str, Any], task: str | None
+    ) -> tuple[dict[str, Any], dict[str, Any] | None, Card]:
         """(work, hashed work, card) of a model: what it takes to build it."""
         card = self.catalog.card(role, plugin)
         described = self.task(task)
         hashed = self.hashed(params, card)
         base = {"role": role, "plugin": plugin, "task": described}
         known = hashed is not None and described is not None
-        return {**base, "params": self.identities.absolute(params, card.params)}, {**base, "params": hashed} if known else None, card
+        return (
+            {**base, "params": self.identities.absolute(params, card.params)},
+            {**base, "params": hashed} if known else None,
+            card,
+        )
 
     def _train(
         self,
@@ -267,7 +294,7 @@ class Planner:
         spec = self.suite.classifiers[name]
         if spec.from_ is not None:
             return self.generator(spec.from_.generator, seeds)
-        assert spec.plugin is not None and spec.budget is not None  # noqa: PT018 (the loader has checked both)
+        assert spec.plugin is not None and spec.budget is not None
         parts = self.image_parts(train, seeds)
         inputs: dict[str, Stage] = {}
         cards: list[Card] = []

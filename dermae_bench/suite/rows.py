@@ -67,17 +67,26 @@ class RowPlanner:
     def _all_costs(self) -> Iterator[tuple[Any, Stage]]:
         for line in self.suite.generator_rows:
             for name in _names(line.samples):
-                yield ("generator", name, describe_sampling(self.plan.sampling(name, line.sampling))), self._sample_cost(name, line.sampling)
+                yield (
+                    ("generator", name, describe_sampling(self.plan.sampling(name, line.sampling))),
+                    self._sample_cost(name, line.sampling),
+                )
         for entry in self.suite.rows:
             for name, task in product(_names(entry.classifiers), self.suite.tasks):
                 yield ("classifier", name, task), self._predict_cost(name, self._trained_task(name, task))
 
-    def _cost(self, label: str, model: tuple[dict[str, Any], dict[str, Any] | None, Any], of: str, sampling: Any) -> Stage:
+    def _cost(
+        self, label: str, model: tuple[dict[str, Any], dict[str, Any] | None, Any], of: str, sampling: Any
+    ) -> Stage:
         work, hashed, card = model
         cards = [card, *(self.plan.catalog.card("metric", name) for name in COST_METRICS)]
         common = {"of": of, "sampling": sampling, "metrics": list(COST_METRICS)}
         return self.plan.add(
-            "cost", f"cost/{label}", {"model": work, **common}, None if hashed is None else {"model": hashed, **common}, cards
+            "cost",
+            f"cost/{label}",
+            {"model": work, **common},
+            None if hashed is None else {"model": hashed, **common},
+            cards,
         )
 
     def _sample_cost(self, name: str, own: Mapping[str, Any] | None) -> Stage:
@@ -102,7 +111,10 @@ class RowPlanner:
         for name, task in product(_names(entry.classifiers), self.suite.tasks):
             trained = self._trained_task(name, task)
             names = {"classifier": name, "train": set_name(entry.train), "task": task}
-            cells = tuple(self._classifier_cell(name, entry.train, task, trained, seeds) for seeds in self._contexts(name, entry.train))
+            cells = tuple(
+                self._classifier_cell(name, entry.train, task, trained, seeds)
+                for seeds in self._contexts(name, entry.train)
+            )
             marks = (f"derived from {trained}",) if trained != task else ()
             yield RowPlan(
                 board="classifiers",
@@ -114,7 +126,9 @@ class RowPlanner:
                 marks=marks,
             )
 
-    def _classifier_cell(self, name: str, train: str | tuple[str, ...], task: str, trained: str, seeds: SeedContext) -> Cell:
+    def _classifier_cell(
+        self, name: str, train: str | tuple[str, ...], task: str, trained: str, seeds: SeedContext
+    ) -> Cell:
         model = self.plan.classifier(name, train, trained, seeds)
         predictions = {split: self.predict(name, model, trained, {"split": split}) for split in ("val", "test")}
         score = self.score_predictions(predictions["test"], trained, task)
@@ -135,10 +149,17 @@ class RowPlanner:
         label = f"predict/{model.name.removeprefix('train/')}/{where}"
         inputs = {"train": model, "prepare": self.plan.prepare(), **(extra or {})}
         return self.plan.add(
-            "predict", label, {"model": work, **common}, None if hashed is None else {"model": hashed, **common}, [card], inputs
+            "predict",
+            label,
+            {"model": work, **common},
+            None if hashed is None else {"model": hashed, **common},
+            [card],
+            inputs,
         )
 
-    def score_predictions(self, predictions: Stage, trained: str, task: str, rename: Mapping[str, str] | None = None) -> Stage:
+    def score_predictions(
+        self, predictions: Stage, trained: str, task: str, rename: Mapping[str, str] | None = None
+    ) -> Stage:
         """Every prediction metric of the suite (or those of `rename`, under new names) on one set of predictions."""
         names = list(rename) if rename else list(self.suite.prediction_metrics)
         cards = [self.plan.catalog.card("metric", name) for name in names]
@@ -186,17 +207,30 @@ class RowPlanner:
                     self._distance(extractor, [{"samples": "samples0"}], {"samples0": samples}, line.against, None)
                     for extractor in self._extractors()
                 ]
-                scores += [score for metric in self.suite.sample_metrics if (score := self._agreement(metric, name, samples, seeds))]
+                scores += [
+                    score
+                    for metric in self.suite.sample_metrics
+                    if (score := self._agreement(metric, name, samples, seeds))
+                ]
                 cells.append(
-                    Cell(seeds={"generator": seed}, scores=tuple(scores), models=(self.plan.generator(name, seeds),), samples=samples)
+                    Cell(
+                        seeds={"generator": seed},
+                        scores=tuple(scores),
+                        models=(self.plan.generator(name, seeds),),
+                        samples=samples,
+                    )
                 )
             cost = costs.get(("generator", name, sampling))
-            yield RowPlan(board="generators", row=_row_id(names), names=names, kind="measured", cells=tuple(cells), cost=cost)
+            yield RowPlan(
+                board="generators", row=_row_id(names), names=names, kind="measured", cells=tuple(cells), cost=cost
+            )
 
     def _extractors(self) -> list[str]:
         return list(dict.fromkeys(m.extractor for m in self.suite.sample_metrics if m.extractor is not None))
 
-    def _extract(self, extractor: str, spec: Sequence[Mapping[str, Any]], inputs: Mapping[str, Stage], limit: int | None) -> Stage:
+    def _extract(
+        self, extractor: str, spec: Sequence[Mapping[str, Any]], inputs: Mapping[str, Stage], limit: int | None
+    ) -> Stage:
         named = self.suite.extractors[extractor]
         card = self.plan.catalog.card("extractor", named.plugin)
         hashed = self.plan.hashed(named.params, card)
@@ -204,13 +238,21 @@ class RowPlanner:
         source = spec[0]
         where = source.get("split") or source.get("held_out") or source.get("noise")
         label = inputs["samples0"].name.removeprefix("sample/") if "samples" in source else str(where)
-        work = {"extractor": {"plugin": named.plugin, "params": self.plan.identities.absolute(named.params, card.params)}, **common}
+        work = {
+            "extractor": {"plugin": named.plugin, "params": self.plan.identities.absolute(named.params, card.params)},
+            **common,
+        }
         known = None if hashed is None else {"extractor": {"plugin": named.plugin, "params": hashed}, **common}
         name = f"extract/{extractor}/{label}" + (f"/n={limit}" if limit else "")
         return self.plan.add("extract", name, work, known, [card], {"prepare": self.plan.prepare(), **inputs})
 
     def _distance(
-        self, extractor: str, spec: Sequence[Mapping[str, Any]], inputs: Mapping[str, Stage], against: str, limit: int | None
+        self,
+        extractor: str,
+        spec: Sequence[Mapping[str, Any]],
+        inputs: Mapping[str, Stage],
+        against: str,
+        limit: int | None,
     ) -> Stage:
         generated = self._extract(extractor, spec, inputs, limit)
         real = self._extract(extractor, [{"split": against}], {}, None)
@@ -251,7 +293,11 @@ class RowPlanner:
                 scores = tuple(self._distance(e, [spec], {}, against, count) for e in self._extractors())
                 names = {"generator": name, "sampling": "", "against": against, "n": str(count)}
                 yield RowPlan(
-                    board="generators", row=_row_id(names), names=names, kind="floor", cells=(Cell(seeds={}, scores=scores),)
+                    board="generators",
+                    row=_row_id(names),
+                    names=names,
+                    kind="floor",
+                    cells=(Cell(seeds={}, scores=scores),),
                 )
 
     # -- seeds -------------------------------------------------------------------------------------------------

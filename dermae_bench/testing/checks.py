@@ -28,6 +28,8 @@ class Check:
 
 def checks_for(kind: str, cls: type[Any]) -> Sequence[Check]:
     """Run every check of a kind on a class; one that raises does not stop the others."""
+    # the last bit depends on the number of threads; `_unchanged` then watches this one
+    torch.set_num_threads(1)
     functions: list[Callable[[type[Any]], None]] = [_schema, *_BY_KIND[kind]]
     if kind == "generator" and models.is_joint(cls):
         functions += models.CLASSIFIER_CHECKS
@@ -47,7 +49,7 @@ def _run(function: Callable[[type[Any]], None], cls: type[Any]) -> Check:
     return Check(name, "; ".join(leaks) or None)
 
 
-class _unchanged:  # noqa: N801 (used as a context manager)
+class _unchanged:
     """Notes global state that a plugin changed and puts it back."""
 
     def __enter__(self) -> list[str]:
@@ -57,7 +59,11 @@ class _unchanged:  # noqa: N801 (used as a context manager)
 
     def __exit__(self, *error: object) -> None:
         after = self._state()
-        self.leaks += [f"changed {name}: {self.before[name]} -> {after[name]}" for name in after if after[name] != self.before[name]]
+        self.leaks += [
+            f"changed {name}: {self.before[name]} -> {after[name]}"
+            for name in after
+            if after[name] != self.before[name]
+        ]
         os.chdir(self.before["the working folder"])
         torch.set_default_dtype(self.before["torch's default dtype"])
         torch.set_num_threads(self.before["torch's threads"])

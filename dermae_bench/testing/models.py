@@ -14,11 +14,11 @@ from torch import Tensor
 from dermae_bench.execute.checkpoints import Checkpoints
 from dermae_bench.execute.run import BudgetOf, FitRun, Stopped, reseed
 from dermae_bench.execute.stages.common import check_images, check_logits
+from dermae_bench.plugin.checking import check
 from dermae_bench.plugin.contracts import Conditions, Joint, Model, Of
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.images import ImageSet, Part, resize
 from dermae_bench.plugin.noise import Noise
-from dermae_bench.plugin.checking import check
 from dermae_bench.plugin.params import build, schema_of
 
 SIZE, COUNT, STEPS, BATCH = 32, 24, 4, 4
@@ -40,7 +40,9 @@ def small_images(task: Task | None) -> ImageSet:
     pixels = np.empty((COUNT, 3, SIZE, SIZE), dtype=np.uint8)
     for i, label in enumerate(labels):
         disc = (yy - SIZE / 2) ** 2 + (xx - SIZE / 2) ** 2 < (6 + 3 * label) ** 2
-        image = np.full((3, SIZE, SIZE), 200.0) - disc * np.array([40.0 + 50 * label, 90, 120 - 40 * label])[:, None, None]
+        image = (
+            np.full((3, SIZE, SIZE), 200.0) - disc * np.array([40.0 + 50 * label, 90, 120 - 40 * label])[:, None, None]
+        )
         pixels[i] = np.clip(image + generator.normal(0, 6, image.shape), 0, 255)
     names = [f"image-{i}" for i in range(COUNT)]
     labelled = task is not None and bool(task.classes)
@@ -65,10 +67,12 @@ def make(cls: type[Any]) -> Model:
 
 def _task(cls: type[Any]) -> Task:
     labelled = getattr(cls, "conditional", None)
-    return TASK if labelled or labelled is None and hasattr(cls, "forward") and not hasattr(cls, "encoder") else UNLABELLED
+    return (
+        TASK if labelled or (labelled is None and hasattr(cls, "forward") and not hasattr(cls, "encoder")) else UNLABELLED
+    )
 
 
-class _Broken(Exception):  # noqa: N818 (stands in for a kill)
+class _Broken(Exception):
     pass
 
 
@@ -81,7 +85,14 @@ def fit(cls: type[Any], folder: Path, *, die_at: int | None = None, teacher: Any
         if done == die_at:
             raise _Broken
 
-    run = FitRun(model, BudgetOf(steps=STEPS, batch_size=BATCH, ema=0.9, checkpoint=1), 0, CPU, Checkpoints(folder), report=report)
+    run = FitRun(
+        model,
+        BudgetOf(steps=STEPS, batch_size=BATCH, ema=0.9, checkpoint=1),
+        0,
+        CPU,
+        Checkpoints(folder),
+        report=report,
+    )
     try:
         if teacher is not None:
             model.fit(images, run, teacher=teacher)  # type: ignore[operator]
@@ -123,7 +134,9 @@ def resumes(cls: type[Any]) -> None:
         kept = sorted(path.name for path in Path(folder).glob("step-*"))
         assert kept, "no checkpoint was written"
         resumed = fit(cls, Path(folder))
-    assert same(resumed.state_dict(), fitted(cls).state_dict()), "the weights differ: some state is in no parameter, buffer or optimiser"
+    assert same(resumed.state_dict(), fitted(cls).state_dict()), (
+        "the weights differ: some state is in no parameter, buffer or optimiser"
+    )
 
 
 def stops(cls: type[Any]) -> None:
@@ -131,7 +144,14 @@ def stops(cls: type[Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = make(cls)
         asked = iter([False, True])
-        run = FitRun(model, BudgetOf(steps=STEPS, batch_size=BATCH), 0, CPU, Checkpoints(Path(folder)), stop=lambda: next(asked, True))
+        run = FitRun(
+            model,
+            BudgetOf(steps=STEPS, batch_size=BATCH),
+            0,
+            CPU,
+            Checkpoints(Path(folder)),
+            stop=lambda: next(asked, True),
+        )
         try:
             model.fit(small_images(model.task), run)  # type: ignore[operator]
         except Stopped:
@@ -215,7 +235,14 @@ def gives_an_encoder(cls: type[Any]) -> None:
     assert all(bool(torch.isfinite(value).all()) for value in encoder.values() if value.is_floating_point())
 
 
-_FITS: list[Callable[[type[Any]], None]] = [spends_its_budget, repeats, resumes, stops, keeps_its_state, states_its_cost]
+_FITS: list[Callable[[type[Any]], None]] = [
+    spends_its_budget,
+    repeats,
+    resumes,
+    stops,
+    keeps_its_state,
+    states_its_cost,
+]
 GENERATOR_CHECKS = [*_FITS, samples, samples_alone]
 CLASSIFIER_CHECKS = [*_FITS, classifies]
 PRETRAINER_CHECKS = [spends_its_budget, repeats, resumes, stops, keeps_its_state, gives_an_encoder]

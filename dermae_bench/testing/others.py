@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from dermae_bench.plugin.checking import check
 from dermae_bench.plugin.contracts import CostUnit
 from dermae_bench.plugin.data import SPLITS, Task
 from dermae_bench.plugin.measures import CostMetric, Features, Metric, PredictionMetric, Predictions, SampleMetric
-from dermae_bench.plugin.checking import check
 from dermae_bench.plugin.params import build, schema_of
 
 TASK = Task(name="diagnosis", classes=("a", "b", "c"), positive="c")
@@ -34,11 +34,15 @@ def declares_tasks(cls: type[Any]) -> None:
     assert tasks[0].parent is None, "the first task must be the root"
     known: dict[str, Task] = {}
     for task in tasks:
-        assert task.classes and len(set(task.classes)) == len(task.classes), f"{task.name}: classes are empty or doubled"
+        assert task.classes and len(set(task.classes)) == len(task.classes), (
+            f"{task.name}: classes are empty or doubled"
+        )
         assert task.positive is None or task.positive in task.classes, f"{task.name}: positive is no class"
         if task.parent is not None:
             assert task.parent in known, f"{task.name}: its parent must stand before it"
-            assert set(task.mapping) == set(known[task.parent].classes), f"{task.name}: the map does not cover its parent"
+            assert set(task.mapping) == set(known[task.parent].classes), (
+                f"{task.name}: the map does not cover its parent"
+            )
             assert set(task.mapping.values()) <= set(task.classes), f"{task.name}: the map leads to no class"
         known[task.name] = task
 
@@ -88,12 +92,16 @@ def extracts(cls: type[Any]) -> None:
         return
     extractor = cls(_configured(cls)).eval()
     identity = extractor.identity()
-    assert {"name", "stage", "dimensions", "weights", "input"} <= set(identity), f"identity() lacks words: {sorted(identity)}"
+    assert {"name", "stage", "dimensions", "weights", "input"} <= set(identity), (
+        f"identity() lacks words: {sorted(identity)}"
+    )
     images = torch.randint(0, 256, (3, 3, 40, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         together = extractor.features(images)
         alone = torch.cat([extractor.features(images[i : i + 1]) for i in range(3)])
-    assert together.shape == (3, identity["dimensions"]), f"{tuple(together.shape)} against {identity['dimensions']} dimensions"
+    assert together.shape == (3, identity["dimensions"]), (
+        f"{tuple(together.shape)} against {identity['dimensions']} dimensions"
+    )
     assert together.dtype == torch.float32 and bool(torch.isfinite(together).all())
     assert torch.allclose(together, alone, atol=1e-3, rtol=1e-3), "features depend on the batch"
 
@@ -120,7 +128,9 @@ def measures(cls: type[Any]) -> None:
         values, again = metric.values(predictions), metric.values(predictions)
         ones = metric.resampled(predictions, np.ones((2, 90), dtype=np.float32))
         for name, value in values.items():
-            assert ones is None or np.allclose(ones[name], value, atol=1e-6), f"{name}: equal weights give another value"
+            assert ones is None or np.allclose(ones[name], value, atol=1e-6), (
+                f"{name}: equal weights give another value"
+            )
     elif isinstance(metric, SampleMetric):
         a, b = (Features(values=generator.normal(size=(200, 8)).astype(np.float32)) for _ in range(2))
         values, again = metric.values(a, b, 0), metric.values(a, b, 0)

@@ -95,7 +95,9 @@ def test_a_damaged_store_entry_is_found_and_made_again(bench: Bench, suite: Suit
     assert bench("run", suite()).code == 0
     first = boards(tmp_path / "results" / "tiny")
     store = tmp_path / "results" / "store"
-    (weights,) = [path for path in store.glob("train/*/weights.safetensors") if _name(path).startswith("train/generator/pixels/")]
+    (weights,) = [
+        path for path in store.glob("train/*/weights.safetensors") if _name(path).startswith("train/generator/pixels/")
+    ]
     data = bytearray(weights.read_bytes())
     data[-3] ^= 1
     weights.write_bytes(data)
@@ -116,7 +118,9 @@ def _states(ran: Ran) -> dict[str, tuple[str, str]]:
     return {row["name"]: (row["state"], row["why"]) for row in json.loads(ran.out)}
 
 
-def test_editing_a_plugin_makes_its_own_stages_stale_and_plan_says_why(bench: Bench, suite: Suite, tmp_path: Path) -> None:
+def test_editing_a_plugin_makes_its_own_stages_stale_and_plan_says_why(
+    bench: Bench, suite: Suite, tmp_path: Path
+) -> None:
     own = tmp_path / "plugins"
     shutil.copytree(PLUGINS, own)
     words = (suite(), "--plugins-dir", own)
@@ -139,7 +143,10 @@ def test_a_changed_parameter_is_named(bench: Bench, suite: Suite) -> None:
 
 def test_explicit_defaults_and_the_order_of_keys_change_no_key(bench: Bench, suite: Suite) -> None:
     plain = _keys(bench("plan", suite(), "--format", "json"))
-    spelled = suite("spelled.yaml", classifiers={"thumbs": {"params": {"side": 4, "lr": 2e-2}, "budget": "fine", "plugin": "thumbnails"}})
+    spelled = suite(
+        "spelled.yaml",
+        classifiers={"thumbs": {"params": {"side": 4, "lr": 2e-2}, "budget": "fine", "plugin": "thumbnails"}},
+    )
     assert _keys(bench("plan", spelled, "--format", "json")) == plain
     turned = suite("turned.yaml", **dict(reversed(TINY.items())))
     assert _keys(bench("plan", turned, "--format", "json")) == plain
@@ -198,7 +205,9 @@ def _slow_suite(suite: Suite) -> Path:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_that_was_killed_goes_on_and_gives_the_same_numbers(bench: Bench, suite: Suite, tmp_path: Path, how: signal.Signals) -> None:
+def test_a_run_that_was_killed_goes_on_and_gives_the_same_numbers(
+    bench: Bench, suite: Suite, tmp_path: Path, how: signal.Signals
+) -> None:
     path = _slow_suite(suite)
     process = _cold(tmp_path, "run", path, THUMBNAIL_SECONDS="0.2")
     attempts = tmp_path / "results" / "store" / "attempts"
@@ -210,7 +219,9 @@ def test_a_run_that_was_killed_goes_on_and_gives_the_same_numbers(bench: Bench, 
     assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), output
     # a half-done run can be reported
     assert bench("report", path).code == 0
-    assert {row["status"] for row in rows(tmp_path / "results" / "tiny", "classifiers") if row["kind"] == "measured"} == {"pending"}
+    assert {
+        row["status"] for row in rows(tmp_path / "results" / "tiny", "classifiers") if row["kind"] == "measured"
+    } == {"pending"}
     _wait_for(lambda: not _alive(attempts))
     resumed = bench("run", path)
     assert resumed.code == 0, resumed.err
@@ -240,8 +251,21 @@ def test_commands_that_only_read_import_nothing_heavy(bench: Bench, suite: Suite
         "try: main(sys.argv[1:])\nexcept SystemExit as left: assert not left.code, left.code\n"
         "heavy = {'torch', 'torchvision', 'timm', 'diffusers', 'torchmetrics'} & set(sys.modules)\nassert not heavy, heavy\n"
     )
-    for words in (["--help"], ["plugins"], ["list"], ["report", path], ["validate", path], ["plan", path], ["run", path, "-q"]):
+    for words in (
+        ["--help"],
+        ["plugins"],
+        ["list"],
+        ["report", path],
+        ["validate", path],
+        ["plan", path],
+        ["run", path, "-q"],
+    ):
         done = subprocess.run(
-            [sys.executable, "-c", script, *map(str, words)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "-c", script, *map(str, words)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
         assert done.returncode == 0, (words, done.stderr[-2000:])

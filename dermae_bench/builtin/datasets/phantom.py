@@ -90,9 +90,7 @@ class Phantom(api.Dataset):
         """Draw one photograph as uint8 RGB (3, size, size), from its id and its attributes."""
         lesion, photo = (int(word) for word in example.id.removeprefix("phantom-").split("-"))
         facts = {name: float(value) for name, value in example.attributes.items() if isinstance(value, float)}
-        view = drawing.View(
-            facts["skin_shade"], facts["hair"], facts["bubbles"], facts["ruler"] > 0, facts["mask"] > 0
-        )
+        view = drawing.View(facts["skin_shade"], facts["hair"], facts["bubbles"], facts["ruler"] > 0, facts["mask"] > 0)
         return drawing.draw(facts, view, self._rng(_SHAPE, lesion), self._rng(_PIXELS, lesion, photo), size)
 
     def bayes(self, examples: Sequence[api.Example]) -> NDArray[np.float64]:

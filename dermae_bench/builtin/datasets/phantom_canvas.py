@@ -19,11 +19,15 @@ Plane = NDArray[np.float32]
 _KERNEL = 0.6
 """Width (sigma) of the Gaussian at each knot of a noise lattice, in distances between knots."""
 
+_NOTHING = np.float32(-30)
+"""Exponents stop here: smaller ones give denormal numbers, which are ten times slower to multiply."""
+
 
 @lru_cache(maxsize=32)
 def positions(pixels: int) -> Plane:
     """(pixels,) centres of the pixels in view coordinates."""
-    return ((np.arange(pixels) + 0.5) / pixels * 2 - 1).astype(np.float32)
+    centres: Plane = ((np.arange(pixels) + 0.5) / pixels * 2 - 1).astype(np.float32)
+    return centres
 
 
 @lru_cache(maxsize=64)
@@ -32,14 +36,23 @@ def _rise(pixels: int, knots: int) -> Plane:
     fine = max(1, -(-4 * knots // pixels))
     at = (np.arange(pixels * fine) + 0.5) / (pixels * fine) * knots - 0.5
     weights = np.exp(-0.5 * ((at[:, None] - np.arange(knots)) / _KERNEL) ** 2) / np.sqrt(np.sqrt(np.pi) * _KERNEL)
-    return weights.reshape(pixels, fine, knots).mean(axis=1).astype(np.float32)
+    averaged: Plane = weights.reshape(pixels, fine, knots).mean(axis=1).astype(np.float32)
+    return averaged
+
+
+@lru_cache(maxsize=8)
+def _lattice(knots: int) -> tuple[Plane, Plane, Plane]:
+    """(u, v, width) of the Gaussians of a noise that covers 3 by 3 radii of a lesion."""
+    line = np.linspace(-1.5, 1.5, knots, dtype=np.float32)
+    width = np.full(knots * knots, _KERNEL * 3 / (knots - 1), np.float32)
+    return np.repeat(line, knots), np.tile(line, knots), width
 
 
 def view_noise(rng: np.random.Generator, pixels: int, knots: int) -> Plane:
     """(pixels, pixels) smooth noise of about unit variance, with `knots` details along a side of the picture."""
     lattice = rng.standard_normal((knots, knots), dtype=np.float32)
     rise = _rise(pixels, knots)
-    noise: Plane = rise @ lattice @ rise.T
+    noise: Plane = np.matmul(rise @ lattice, rise.T)
     return noise
 
 
@@ -62,11 +75,12 @@ def gaussians(across: Plane, down: Plane, x: Plane, y: Plane, sigma: Plane, weig
     `weight` is (n,) or, for several sums over the same places, (planes, n).
     """
     wide = np.maximum(sigma, np.float32(1.1 / pixels))
-    scale = (np.float32(-0.5) / (wide * wide))[:, None]
+    scale = np.float32(-0.5) / (wide * wide)
     ink = np.atleast_2d(weight) * np.square(sigma / wide)
-    columns = np.exp(scale * np.square(across - x[:, None]))
-    rows = np.exp(scale * np.square(down - y[:, None]))
-    painted: Plane = (ink[:, :, None] * rows).transpose(0, 2, 1) @ columns
+    columns = np.exp(np.maximum(scale[:, None] * np.square(across - x[:, None]), _NOTHING))
+    rows = np.exp(np.maximum(scale * np.square(down[:, None] - y), _NOTHING))
+    # Plane by plane: a batched product of these shapes would leave BLAS.
+    painted: Plane = np.stack([(rows * one) @ columns for one in ink])
     return painted[0] if weight.ndim == 1 else painted
 
 
@@ -105,10 +119,7 @@ class Frame:
     def noise(self, rng: np.random.Generator, knots: int, planes: int) -> Plane:
         """(planes, h, w) noise of about unit variance that is fixed to the lesion, `knots` over 3 radii."""
         lattice = rng.standard_normal((planes, knots * knots), dtype=np.float32)
-        line = np.linspace(-1.5, 1.5, knots, dtype=np.float32)
-        width = np.float32(_KERNEL * 3 / (knots - 1))
-        u, v = np.repeat(line, knots), np.tile(line, knots)
-        return self.blobs(u, v, np.full(len(u), width), lattice / np.float32(np.sqrt(np.pi) * _KERNEL))
+        return self.blobs(*_lattice(knots), lattice / np.float32(np.sqrt(np.pi) * _KERNEL))
 
     def scattered(self, rng: np.random.Generator, count: int, reach: float) -> tuple[Plane, Plane]:
         """`count` places spread evenly over a disc of `reach` radii."""

@@ -23,8 +23,8 @@ from dermae_bench.builtin.datasets.phantom_canvas import (
 )
 from dermae_bench.builtin.datasets.phantom_signs import outline, paint
 
-HALF_FIELD_MM = 7.0
-"""The picture shows 14 mm of skin at zoom 1."""
+HALF_FIELD_MM = 5.5
+"""The picture shows 11 mm of skin at zoom 1."""
 SKIN = np.array(
     [[244, 214, 200], [236, 199, 178], [222, 178, 148], [196, 146, 112], [150, 103, 75], [104, 70, 52]], np.float32
 )
@@ -92,8 +92,8 @@ def _skin(view: View, photo: np.random.Generator, pixels: int) -> Plane:
     image = np.empty((3, pixels, pixels), np.float32)
     image[:] = base[:, None, None]
     # Blood shines through in patches (red stays, green and blue go); furrows are fine and darker.
-    for channel, amount in zip(image, (1.2, -3.6, -3.2), strict=True):
-        channel += slow * np.float32(amount)
+    for channel, amount in enumerate((1.2, -3.6, -3.2)):
+        image[channel] += slow * np.float32(amount)
     image *= 1 - np.float32(0.045) * np.exp(quick * quick * np.float32(-6)) + quick * np.float32(0.010)
     return image
 

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from dermae_bench.builtin.datasets.phantom_canvas import Frame, Plane, blend, line_weight, step
 
 _STEPS = 512
+_HARMONICS = np.array([1, 2, 3, 4, 5, 6, 7, 9, 11, 13])
+_TURNS = _HARMONICS[:, None] * np.linspace(-np.pi, np.pi, _STEPS)
+_COSINES, _SINES = np.cos(_TURNS), np.sin(_TURNS)
 _BROWN = np.array([[224, 182, 158], [178, 122, 82], [122, 76, 48], [72, 44, 34], [40, 27, 26]], np.float32)
 """From pale pink over light and dark brown to nearly black: the depth of melanin."""
 
@@ -46,16 +49,17 @@ class Layers:
     grain: Plane
     base: Plane
 
+    def shade(self, factor: Plane) -> None:
+        """Darken (below 1) or lighten (above 1) every pixel by a factor (h, w), in place."""
+        np.multiply(self.image, factor, out=self.image)
+
 
 def outline(truth: Mapping[str, float], lesion: np.random.Generator) -> Outline:
     """Asymmetry bends the circle in few, an irregular border in many places."""
-    angles = np.linspace(-np.pi, np.pi, _STEPS, dtype=np.float32)
-    edge = np.ones(_STEPS, np.float32)
-    coarse, fine = 0.03 + 0.30 * truth["asymmetry"], 0.01 + 0.17 * truth["border"]
-    for harmonics, amount in (((1, 2, 3), coarse), ((4, 5, 6, 7, 9, 11, 13), fine)):
-        k = np.array(harmonics)[:, None]
-        phases, sizes = lesion.uniform(0, 2 * np.pi, k.shape), lesion.uniform(0.6, 1.0, k.shape) * amount
-        edge += (sizes / np.sqrt(k) * np.cos(k * angles + phases)).sum(axis=0).astype(np.float32)
+    few, many = 0.03 + 0.30 * truth["asymmetry"], 0.01 + 0.17 * truth["border"]
+    sizes = lesion.uniform(0.6, 1.0, len(_HARMONICS)) * np.where(_HARMONICS <= 3, few, many) / np.sqrt(_HARMONICS)
+    phases = lesion.uniform(0, 2 * np.pi, len(_HARMONICS))
+    edge = (1 + (sizes * np.cos(phases)) @ _COSINES - (sizes * np.sin(phases)) @ _SINES).astype(np.float32)
     edge = np.maximum(edge, np.float32(0.25))
     # Same area whatever the shape, so that diameter and irregularity stay independent facts.
     edge /= np.sqrt(np.mean(edge * edge))
@@ -74,15 +78,16 @@ def paint(image: Plane, truth: Mapping[str, float], shape: Outline, frame: Frame
     clouds, grain = frame.noise(lesion, 6, 3), frame.noise(lesion, 26, 1)[0]
     layers = Layers(image, frame, inside, depth, u, v, clouds, grain, _base(truth))
     # Each sign has its own stream: a weak sign that is not drawn moves no other.
-    streams = iter(lesion.spawn(4))
+    key = int(lesion.integers(2**62))
     _ground(layers, truth)
     _network(layers, _seen(truth["network"]))
     _veil(layers, _seen(truth["veil"]))
-    _scale(layers, _seen(truth["scale"]), next(streams))
-    _lacunae(layers, _seen(truth["lacunae"]), next(streams))
-    _vessels(layers, _seen(truth["vessels"]), next(streams))
+    for number, (name, sign) in enumerate((("scale", _scale), ("lacunae", _lacunae), ("vessels", _vessels))):
+        if strength := _seen(truth[name]):
+            sign(layers, strength, np.random.default_rng((key, number)))
     _scar(layers, _seen(truth["scar"]), rho)
-    _cysts(layers, _seen(truth["cysts"]), next(streams))
+    if strength := _seen(truth["cysts"]):
+        _cysts(layers, strength, np.random.default_rng((key, 3)))
 
 
 def _seen(strength: float) -> float:
@@ -101,7 +106,7 @@ def _base(truth: Mapping[str, float]) -> Plane:
 def _ground(on: Layers, truth: Mapping[str, float]) -> None:
     blend(on.image, on.base, on.inside * np.float32(0.93))
     # Naevi fade towards the border; pigment lies in clouds and fine grains.
-    on.image *= 1 + on.inside * (on.clouds[0] * np.float32(0.06) + on.grain * np.float32(0.035))
+    on.shade(1 + on.inside * (on.clouds[0] * np.float32(0.06) + on.grain * np.float32(0.035)))
     colours = np.float32(truth["colours"])
     light = on.base + (np.array([206, 150, 110], np.float32) - on.base) * np.float32(0.75)
     for cloud, shade in ((on.clouds[1], on.base * np.float32(0.40)), (on.clouds[2], light)):
@@ -112,7 +117,7 @@ def _ground(on: Layers, truth: Mapping[str, float]) -> None:
 def _network(on: Layers, strength: float) -> None:
     if strength == 0:
         return
-    pitch = np.float32(2 * np.pi / 0.19)
+    pitch = np.float32(2 * np.pi / 0.17)
     u = on.u + on.clouds[1] * np.float32(0.05) + on.grain * np.float32(0.016)
     v = on.v + on.clouds[2] * np.float32(0.05) - on.grain * np.float32(0.016)
     third = pitch * np.float32(0.8660254) * v
@@ -120,7 +125,7 @@ def _network(on: Layers, strength: float) -> None:
     mesh = np.cos(pitch * u) + 2 * np.cos(pitch * np.float32(0.5) * u) * np.cos(third)
     lines = 1 - step((mesh + np.float32(1.1)) * np.float32(0.5))
     place = on.inside * (np.float32(0.75) + np.float32(0.25) * step(on.clouds[0] + np.float32(0.8)))
-    on.image *= 1 - place * (lines - np.float32(0.22)) * np.float32(0.62 * strength)
+    on.shade(1 - place * (lines - np.float32(0.22)) * np.float32(0.5 * strength))
 
 
 def _veil(on: Layers, strength: float) -> None:
@@ -132,8 +137,6 @@ def _veil(on: Layers, strength: float) -> None:
 
 def _scale(on: Layers, strength: float, rng: np.random.Generator) -> None:
     """Strawberry pattern: pale follicles in a red ground, flakes of white to yellow keratin on top."""
-    if strength == 0:
-        return
     u, v = on.frame.scattered(rng, 46, 1.05)
     follicles = on.frame.blobs(u, v, np.full(len(u), 0.055, np.float32), np.ones(len(u), np.float32))
     blend(on.image, (232, 178, 150), on.inside * np.clip(follicles, 0, 1) * np.float32(0.6 * strength))
@@ -142,8 +145,6 @@ def _scale(on: Layers, strength: float, rng: np.random.Generator) -> None:
 
 
 def _lacunae(on: Layers, strength: float, rng: np.random.Generator) -> None:
-    if strength == 0:
-        return
     u, v = on.frame.scattered(rng, 16, 0.85)
     wide = rng.uniform(0.09, 0.19, len(u)).astype(np.float32)
     deep = (104, 12, 44) if rng.random() < 0.4 else (158, 20, 36)
@@ -155,8 +156,6 @@ def _lacunae(on: Layers, strength: float, rng: np.random.Generator) -> None:
 
 def _vessels(on: Layers, strength: float, rng: np.random.Generator) -> None:
     """Arborising vessels: thick stems from the border, thinner twigs, sharp and bright red."""
-    if strength == 0:
-        return
     parts: list[NDArray[np.float64]] = []
     first = rng.uniform(0, 2 * np.pi)
     for start in first + np.array([0, 2.1, 4.2]) + rng.uniform(-0.4, 0.4, 3):
@@ -182,14 +181,14 @@ def _walk(rng: np.random.Generator, start: NDArray[np.float64], heading: float, 
 def _scar(on: Layers, strength: float, rho: Plane) -> None:
     if strength == 0:
         return
-    patch = step((np.float32(0.66) - rho + on.clouds[0] * np.float32(0.05) + on.grain * np.float32(0.03)) * np.float32(2))
+    patch = step(
+        (np.float32(0.66) - rho + on.clouds[0] * np.float32(0.05) + on.grain * np.float32(0.03)) * np.float32(2)
+    )
     blend(on.image, (240, 216, 204), on.inside * patch * np.float32(0.85 * strength))
 
 
 def _cysts(on: Layers, strength: float, rng: np.random.Generator) -> None:
     """Milia-like cysts shine; comedo-like openings are brown plugs."""
-    if strength == 0:
-        return
     u, v = on.frame.scattered(rng, 22, 0.9)
     small, large = rng.uniform(0.03, 0.06, 14).astype(np.float32), rng.uniform(0.05, 0.085, 8).astype(np.float32)
     plugs = on.frame.blobs(u[14:], v[14:], large, np.ones(8, np.float32))

@@ -79,7 +79,8 @@ def prior(floor: float) -> NDArray[np.float64]:
     """(7,): HAM10000's class shares, each raised to at least `floor` before they are scaled to sum to 1."""
     shares = np.array(HAM10000_SHARES, dtype=np.float64)
     raised = np.maximum(shares / shares.sum(), floor)
-    return raised / raised.sum()
+    scaled: NDArray[np.float64] = raised / raised.sum()
+    return scaled
 
 
 def draw(label: int, difficulty: float, rng: np.random.Generator) -> dict[str, float]:
@@ -106,8 +107,9 @@ def bayes(attributes: Mapping[str, NDArray[np.float64]], *, difficulty: float, f
     distance = (z[:, None, :] - class_means()) / spread(difficulty)
     like = -0.5 * (distance**2).sum(axis=2)
     like = np.exp(like - like.max(axis=1, keepdims=True))
-    joint: NDArray[np.float64] = (like @ mimicry(difficulty).T) * prior(floor)
-    return joint / joint.sum(axis=1, keepdims=True)
+    joint = (like @ mimicry(difficulty).T) * prior(floor)
+    posterior: NDArray[np.float64] = joint / joint.sum(axis=1, keepdims=True)
+    return posterior
 
 
 def caption(attributes: Mapping[str, str | float | None]) -> str:
@@ -138,8 +140,9 @@ def caption(attributes: Mapping[str, str | float | None]) -> str:
     ]
     hair = _grade(value("hair"), "", ", a few hairs", ", many hairs")
     return (
-        f"an image containing {shape} {tone} lesion of {colours}, about {value('diameter'):.0f} mm wide, with {border}, "
-        f"{edge} border{', ' + ', '.join(signs) if signs else ''}{hair}, on skin of type {attributes['skin_tone']}"
+        f"an image containing {shape} {tone} lesion of {colours}, about {value('diameter'):.0f} mm wide, "
+        f"with {border}, {edge} border{', ' + ', '.join(signs) if signs else ''}{hair}, "
+        f"on skin of type {attributes['skin_tone']}"
     )
 
 

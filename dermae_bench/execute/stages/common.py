@@ -156,7 +156,9 @@ def map_labels(labels: NDArray[np.int64], source: Task, target: Task, tasks: Map
     while chain[-1].name != source.name:
         parent = chain[-1].parent
         if parent is None:
-            raise UserError(f"labels of task {source.name!r} cannot be turned into those of {target.name!r}: no map is declared")
+            raise UserError(
+                f"labels of task {source.name!r} cannot be turned into those of {target.name!r}: no map is declared"
+            )
         chain.append(tasks[parent])
     for upper, lower in zip(reversed(chain[1:]), reversed(chain[:-1]), strict=True):
         lookup = np.array([lower.classes.index(lower.mapping[name]) for name in upper.classes], dtype=np.int64)
@@ -190,7 +192,11 @@ def _split(folder: Path, tasks: Mapping[str, Task], split: str, wanted: Task | N
     root = next(iter(tasks.values()))
     pixels = np.load(folder / "images.npy", mmap_mode="r")
     labels = np.array(table["label"], dtype=np.int64)[rows]
-    facts = {name.removeprefix("attribute."): [values[i] for i in members] for name, values in table.items() if name.startswith("attribute.")}
+    facts = {
+        name.removeprefix("attribute."): [values[i] for i in members]
+        for name, values in table.items()
+        if name.startswith("attribute.")
+    }
     captions = [table["caption"][i] for i in members] if "caption" in table else None
     return ImageSet(
         parts=[Part([pixels], rows)],
@@ -215,7 +221,9 @@ def _samples(context: StageContext, role: str, tasks: Mapping[str, Task], wanted
             raise UserError(f"{manifest.name} has no labels, but a set labelled for {wanted.name!r} is needed")
         labels = map_labels(np.array(table["label"], dtype=np.int64), tasks[source], wanted, tasks)
     rows = np.arange(count)
-    return ImageSet(parts=[Part(shards, rows)] if count else [], ids=table["id"], groups=table["id"], task=wanted, labels=labels)
+    return ImageSet(
+        parts=[Part(shards, rows)] if count else [], ids=table["id"], groups=table["id"], task=wanted, labels=labels
+    )
 
 
 def _joined(pieces: Sequence[ImageSet], task: Task | None) -> ImageSet:
@@ -279,5 +287,3 @@ def check_logits(logits: Any, count: int, classes: int, who: str) -> None:
         raise InvalidOutput(f"{who} returned {logits.dtype} {tuple(logits.shape)}, not floating {(count, classes)}")
     if not bool(torch.isfinite(logits).all()):
         raise InvalidOutput(f"{who} returned logits that are not finite")
-
-

@@ -44,5 +44,13 @@ def cost(context: StageContext) -> dict[str, Any]:
     warnings = []
     second = values.get("gmacs-fvcore")
     if second is not None and abs(second - values["gmacs"]) > AGREEMENT * values["gmacs"]:
-        warnings.append(f"{context.spec['name']}: two counters differ by more than 1 %: {values['gmacs']:.4g} and {second:.4g} GMACs")
-    return {"warnings": warnings, "values": values, "columns": about, "of": work["of"], "image_size": work["model"]["task"]["image_size"]}
+        warnings.append(
+            f"{context.spec['name']}: two counters differ by more than 1 %: {values['gmacs']:.4g} and {second:.4g} GMACs"
+        )
+    return {
+        "warnings": warnings,
+        "values": values,
+        "columns": about,
+        "of": work["of"],
+        "image_size": work["model"]["task"]["image_size"],
+    }

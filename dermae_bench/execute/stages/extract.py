@@ -38,7 +38,9 @@ def extract(context: StageContext) -> dict[str, Any]:
         for images in batches:
             features = extractor.features(images.to(device))
             if tuple(features.shape) != (len(images), width) or not bool(torch.isfinite(features).all()):
-                raise InvalidOutput(f"{about['plugin']} gave features {tuple(features.shape)}, not finite {(len(images), width)}")
+                raise InvalidOutput(
+                    f"{about['plugin']} gave features {tuple(features.shape)}, not finite {(len(images), width)}"
+                )
             pieces.append(features.float().cpu().numpy())
             done += len(images)
             context.status(done, count, "images")

@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from dermae_bench.execute.stages.common import StageContext, Table, image_set, load_model, pick_device, set_threads, task_of
+from dermae_bench.execute.stages.common import (
+    StageContext,
+    Table,
+    image_set,
+    load_model,
+    pick_device,
+    set_threads,
+    task_of,
+)
 from dermae_bench.execute.stages.train import predict_logits
 
 
@@ -26,7 +34,9 @@ def predict(context: StageContext) -> dict[str, Any]:
         context.phase = "predicting"
         autocast = torch.autocast(device.type, torch.bfloat16, enabled=work["precision"] == "bf16")
         with autocast:
-            logits = predict_logits(model, images, device, work["batch"], lambda done: context.status(done, len(images), "images"))
+            logits = predict_logits(
+                model, images, device, work["batch"], lambda done: context.status(done, len(images), "images")
+            )
     columns: dict[str, Any] = {"id": list(images.ids), "group": list(images.groups), "label": images.labels.tolist()}
     columns |= {f"logit.{name}": logits[:, c] for c, name in enumerate(task.classes)}
     Table.write(context.out / "predictions.parquet", columns)

@@ -77,7 +77,9 @@ def split_digest(examples: Sequence[Example]) -> str:
 def _check_examples(examples: Sequence[Example], root: Task, leaky: str | None) -> None:
     if not examples:
         raise DataError("the dataset has no images")
-    problems = [f"{name}: the id stands {count} times" for name, count in Counter(e.id for e in examples).items() if count > 1]
+    problems = [
+        f"{name}: the id stands {count} times" for name, count in Counter(e.id for e in examples).items() if count > 1
+    ]
     problems += [f"{e.id}: unknown class {e.label!r}" for e in examples if e.label not in root.classes]
     problems += [f"{e.id}: unknown split {e.split!r}" for e in examples if e.split not in SPLITS]
     if leaky is None:
@@ -85,7 +87,9 @@ def _check_examples(examples: Sequence[Example], root: Task, leaky: str | None) 
         for example in examples:
             where.setdefault(example.group, set()).add(example.split)
         problems += [
-            f"group {group}: divided between {' and '.join(sorted(splits))}" for group, splits in sorted(where.items()) if len(splits) > 1
+            f"group {group}: divided between {' and '.join(sorted(splits))}"
+            for group, splits in sorted(where.items())
+            if len(splits) > 1
         ]
     problems += [f"split {split!r} has no images" for split in SPLITS if not any(e.split == split for e in examples)]
     if problems:

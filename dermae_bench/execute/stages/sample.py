@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from dermae_bench.durable import digest_file, sync_file, write_text
 from dermae_bench.errors import InvalidOutput, UserError
 from dermae_bench.execute.run import Stopped, reseed
-from dermae_bench.execute.stages.common import StageContext, Table, check_images, load_model, pick_device, set_threads, task_of
+from dermae_bench.execute.stages.common import (
+    StageContext,
+    Table,
+    check_images,
+    load_model,
+    pick_device,
+    set_threads,
+    task_of,
+)
 from dermae_bench.plugin.contracts import Conditions, Generator
 from dermae_bench.plugin.noise import Noise
 from dermae_bench.plugin.params import build
@@ -31,7 +39,9 @@ def apportion(count: int, shares: NDArray[np.float64]) -> NDArray[np.int64]:
     return labels
 
 
-def wanted_labels(work: Mapping[str, Any], counts: Mapping[str, int], classes: tuple[str, ...]) -> NDArray[np.int64] | None:
+def wanted_labels(
+    work: Mapping[str, Any], counts: Mapping[str, int], classes: tuple[str, ...]
+) -> NDArray[np.int64] | None:
     """Labels to ask for: by share of the training set, so many of each, or what each lacks; None if unconditional.
 
     Args:

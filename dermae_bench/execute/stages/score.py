@@ -34,7 +34,11 @@ def _score_predictions(context: StageContext) -> dict[str, Any]:
     table = Table.read(folder / "predictions.parquet").columns
     logits = np.stack([np.asarray(table[f"logit.{name}"], dtype=np.float32) for name in trained.classes], axis=1)
     predictions = Predictions(
-        task=trained, ids=table["id"], groups=table["group"], labels=np.asarray(table["label"], dtype=np.int64), logits=logits
+        task=trained,
+        ids=table["id"],
+        groups=table["group"],
+        labels=np.asarray(table["label"], dtype=np.int64),
+        logits=logits,
     )
     if task.name != trained.name:
         predictions = derive(predictions, task, dataset_tasks(prepared))
@@ -67,7 +71,12 @@ def _score_predictions(context: StageContext) -> dict[str, Any]:
             facts = {**base, "positive_class": _positive(column, task)}
             value = float(values[column.name]) if reason is None else None
             records.append({**_record(named, value, interval, facts), "reason": reason})
-    return {"records": records, "confusion": predictions.confusion.tolist(), "classes": list(task.classes), "warnings": []}
+    return {
+        "records": records,
+        "confusion": predictions.confusion.tolist(),
+        "classes": list(task.classes),
+        "warnings": [],
+    }
 
 
 def derive(predictions: Predictions, task: Task, tasks: Mapping[str, Task]) -> Predictions:
@@ -100,7 +109,9 @@ def _positive(column: Column, task: Task) -> str | None:
     return task.positive if column.positive else None
 
 
-def _record(column: Column, value: float | None, interval: tuple[float | None, float | None], facts: Mapping[str, Any]) -> dict[str, Any]:
+def _record(
+    column: Column, value: float | None, interval: tuple[float | None, float | None], facts: Mapping[str, Any]
+) -> dict[str, Any]:
     identity = {name: field for name, field in asdict(column).items() if name not in {"description", "better", "unit"}}
     return {
         "metric": column.name,

@@ -14,6 +14,7 @@ from dermae_plugins.parts import samplers
 from dermae_plugins.parts.augment import flipped
 from dermae_plugins.parts.unet import (
     TINY,
+    TINY_SAMPLING,
     DiffusionConfig,
     build_optimizer,
     build_process,
@@ -32,6 +33,7 @@ class DDPM(api.Generator):
 
     Sampling = samplers.Sampling
     tiny = TINY
+    tiny_sampling = TINY_SAMPLING
 
     def __init__(self, config: Config, task: api.Task) -> None:
         super().__init__(config, task)

@@ -16,6 +16,7 @@ from dermae_plugins.parts.augment import flipped
 from dermae_plugins.parts.perceptual import FeatureDistance, PerceptualConfig, least_noised
 from dermae_plugins.parts.unet import (
     TINY,
+    TINY_SAMPLING,
     DiffusionConfig,
     build_optimizer,
     build_process,
@@ -39,6 +40,7 @@ class ConditionalDDPM(api.Generator):
 
     Sampling = samplers.GuidedSampling
     tiny = TINY
+    tiny_sampling = TINY_SAMPLING
     conditional = True
 
     def __init__(self, config: Config, task: api.Task) -> None:
@@ -53,6 +55,7 @@ class ConditionalDDPM(api.Generator):
         run.optimizers(optimizer)
         for batch in run.batches(train):
             follow_schedule(self.config, optimizer, run)
+            assert batch.labels is not None
             x0 = flipped(api.from_uint8(batch.images), self.config.flip)
             run.step(self.loss(x0, self.left_out(batch.labels)), optimizer)
 

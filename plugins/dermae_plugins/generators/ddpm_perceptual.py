@@ -15,6 +15,7 @@ from dermae_plugins.parts.augment import flipped
 from dermae_plugins.parts.perceptual import FeatureDistance, PerceptualConfig, least_noised
 from dermae_plugins.parts.unet import (
     TINY,
+    TINY_SAMPLING,
     DiffusionConfig,
     build_optimizer,
     build_process,
@@ -36,6 +37,7 @@ class PerceptualDDPM(api.Generator):
 
     Sampling = samplers.Sampling
     tiny: ClassVar[Mapping[str, Any]] = {**TINY, "feature_stages": [0, 1]}
+    tiny_sampling = TINY_SAMPLING
 
     def __init__(self, config: Config, task: api.Task) -> None:
         super().__init__(config, task)

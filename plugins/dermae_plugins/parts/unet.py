@@ -55,9 +55,12 @@ class DiffusionConfig:
         levels = len(self.channels)
         if not levels or any(not -levels <= level < levels for level in self.attention_levels):
             raise ValueError(f"attention_levels {list(self.attention_levels)} do not exist in {levels} levels")
-        bad = [width for width in self.channels if width % self.norm_groups or width % (self.head_dim or width)]
+        # the middle of the network, as wide as its deepest level, always attends
+        attending = [self.channels[level] for level in (*self.attention_levels, -1)]
+        bad = [width for width in self.channels if width % self.norm_groups]
+        bad += [width for width in attending if width % (self.head_dim or width)]
         if bad:
-            divisors = f"norm_groups {self.norm_groups} and head_dim {self.head_dim}"
+            divisors = f"norm_groups {self.norm_groups} or head_dim {self.head_dim}"
             raise ValueError(f"channels {bad} are not divisible by {divisors}")
         if self.weight_decay and self.optimizer == "adam":
             raise ValueError("weight_decay needs optimizer: adamw")
@@ -71,6 +74,7 @@ TINY: Mapping[str, Any] = {
     "lr": 1e-3,
     "timesteps": 50,
 }
+TINY_SAMPLING: Mapping[str, Any] = {"steps": 4}
 """Small enough for the conformance kit."""
 
 

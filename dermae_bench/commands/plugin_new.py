@@ -141,7 +141,12 @@ def new_plugin(kind: str, name: str, into: Path) -> int:
     folder = into / name
     if folder.exists():
         raise UserError(f"{folder} is already there")
-    words = {"name": name, "kind": kind, "module": name.replace("-", "_"), "cls": "".join(w.title() for w in name.split("-"))}
+    words = {
+        "name": name,
+        "kind": kind,
+        "module": name.replace("-", "_"),
+        "cls": "".join(w.title() for w in name.split("-")),
+    }
     source = GENERATOR if kind == "generator" else CLASSIFIER
     write_text(folder / "pyproject.toml", PYPROJECT.format(**words))
     write_text(folder / f"{words['module']}.py", source.format(**words))

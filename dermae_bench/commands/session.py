@@ -65,7 +65,9 @@ class _Tasks:
         return self.found
 
 
-def open_session(suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None) -> Session:
+def open_session(
+    suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None
+) -> Session:
     """Load and plan a suite; imports no plugin and no torch in this process."""
     catalog = Catalog(plugins_dir)
     contents = Contents(catalog.cache / "contents.json")
@@ -124,7 +126,9 @@ def _need_data(session: Session) -> None:
 
 def _leave(session: Session, outcome: Outcome) -> int:
     done, failed = len(outcome.done), len(outcome.failed)
-    click.echo(f"{outcome.cached} stages cached, {done} done, {failed} failed, {len(outcome.blocked)} not run", err=True)
+    click.echo(
+        f"{outcome.cached} stages cached, {done} done, {failed} failed, {len(outcome.blocked)} not run", err=True
+    )
     for failure in outcome.failed.values():
         click.echo(f"failed: {failure.name}: {failure.reason}\n  look: dermae-bench show {failure.key[:12]}", err=True)
     if outcome.interrupted is not None:
@@ -162,7 +166,11 @@ def _publish(session: Session, form: str) -> None:
 
 def _state(session: Session) -> str:
     """Changes when any result, failure, name or the report's own code changes."""
-    sources = {str(path.relative_to(PACKAGE)): digest_file(path) for path in sorted((PACKAGE / "report").rglob("*.*")) if path.suffix != ".pyc"}
+    sources = {
+        str(path.relative_to(PACKAGE)): digest_file(path)
+        for path in sorted((PACKAGE / "report").rglob("*.*"))
+        if path.suffix != ".pyc"
+    }
     stages = []
     for stage in session.stages:
         done = bool(stage.key) and session.store.has(stage.kind, stage.key)
@@ -200,31 +208,45 @@ def _build(session: Session) -> dict[str, str]:
     write(boards, session.folder)
     write_predictions(collector, session.folder)
     write_text(session.folder / "suite.resolved.yaml", suite_to_yaml(loaded))
-    facts = [f"{boards.dataset}: {boards.facts['images']} images, split {boards.split_rule} (digest {boards.split_digest[:12]})"]
+    facts = [
+        f"{boards.dataset}: {boards.facts['images']} images, split {boards.split_rule} (digest {boards.split_digest[:12]})"
+    ]
     for task, classes in boards.class_counts.items():
         for split in ("train", "val", "test"):
-            facts.append(f"  {task} {split}: " + ", ".join(f"{name} {counts[split]}" for name, counts in classes.items()))
+            facts.append(
+                f"  {task} {split}: " + ", ".join(f"{name} {counts[split]}" for name, counts in classes.items())
+            )
     facts += [f"warning: {text}" for text in boards.warnings]
     return {
-        "generators": terminal_table(boards, "generators", 160) if any(r.board == "generators" for r in boards.rows) else "",
-        "classifiers": terminal_table(boards, "classifiers", 160) if any(r.board == "classifiers" for r in boards.rows) else "",
+        "generators": terminal_table(boards, "generators", 160)
+        if any(r.board == "generators" for r in boards.rows)
+        else "",
+        "classifiers": terminal_table(boards, "classifiers", 160)
+        if any(r.board == "classifiers" for r in boards.rows)
+        else "",
         "facts": "\n".join(facts),
     }
 
 
-def report_suite(suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None, form: str) -> int:
+def report_suite(
+    suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None, form: str
+) -> int:
     """`report`: build the results folder from what the store holds."""
     session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
     _need_data(session)
     if not session.store.root.is_dir():
-        raise UserError(f"there is no store at {session.store.root}", hint="run the suite first, or name its place with --results")
+        raise UserError(
+            f"there is no store at {session.store.root}", hint="run the suite first, or name its place with --results"
+        )
     with session.store.writable():
         _publish(session, form)
     click.echo(f"{session.folder}  (next: open {session.folder / 'report.html'})")
     return OK
 
 
-def validate_suite(suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None) -> int:
+def validate_suite(
+    suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None
+) -> int:
     """`validate`: every mistake at once, or one line that says what the suite holds."""
     session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
     rows = len(session.rows)
@@ -235,10 +257,17 @@ def validate_suite(suite: Path, *, preset: str | None, sets: Sequence[str], resu
 
 
 def show_plan(
-    suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None, form: str, costs: bool
+    suite: Path,
+    *,
+    preset: str | None,
+    sets: Sequence[str],
+    results: Path,
+    plugins_dir: Path | None,
+    form: str,
+    costs: bool,
 ) -> int:
     """`plan`: every stage with its state, the reason and the cost."""
-    from dermae_bench.execute.planning import print_plan
+    from dermae_bench.commands.planning import print_plan
 
     session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
     if costs and session.missing is None:

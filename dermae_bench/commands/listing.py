@@ -42,7 +42,10 @@ def list_results(results: Path, form: str) -> int:
         writer.writeheader()
         writer.writerows(folders)
     else:
-        _print(["suite", "ok", "failed", "pending"], folders or [{"suite": "(no results yet)", "ok": "", "failed": "", "pending": ""}])
+        _print(
+            ["suite", "ok", "failed", "pending"],
+            folders or [{"suite": "(no results yet)", "ok": "", "failed": "", "pending": ""}],
+        )
         click.echo()
         _print(["kind", "stages"], held)
     return OK
@@ -62,7 +65,9 @@ def show_stage(results: Path, key: str, form: str) -> int:
     failed = [path.stem for path in (store.root / "failures").glob(f"{_hex(key)}*.json")]
     keys = {name for _, name in found} | set(failed)
     if not keys:
-        raise UserError(f"no stage has a key that begins with {key!r}", hint="`dermae-bench plan SUITE` prints the keys")
+        raise UserError(
+            f"no stage has a key that begins with {key!r}", hint="`dermae-bench plan SUITE` prints the keys"
+        )
     if len(keys) > 1:
         raise UserError(f"{len(keys)} stages have keys that begin with {key!r}", hint="give more of the key")
     if found:
@@ -130,7 +135,9 @@ def show_plugin(name: str, plugins_dir: Path | None, form: str) -> int:
     if card.sampling is not None:
         _print_schema("sampling", card.sampling)
     for column in card.columns:
-        click.echo(f"column {column['name']}: {column['description'] or column['protocol'] or ''} ({column['better']} is better, unit {column['unit']})")
+        click.echo(
+            f"column {column['name']}: {column['description'] or column['protocol'] or ''} ({column['better']} is better, unit {column['unit']})"
+        )
     _print_facts(card)
     return OK
 
@@ -147,7 +154,9 @@ def _print_schema(title: str, schema: Mapping[str, Any]) -> None:
 
 
 def _print_facts(card: Card) -> None:
-    click.echo(f"\nsource digest {card.digest[:16]} over {len(card.files)} modules; libraries in its keys: {', '.join(card.libraries) or 'none'}")
+    click.echo(
+        f"\nsource digest {card.digest[:16]} over {len(card.files)} modules; libraries in its keys: {', '.join(card.libraries) or 'none'}"
+    )
 
 
 def _print(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

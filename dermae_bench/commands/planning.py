@@ -27,7 +27,9 @@ def print_plan(stages: Sequence[Stage], store: Store, missing: str | None, form:
         stream.write("\n")
         return
     if form == "csv":
-        writer = csv.DictWriter(stream, ["state", "kind", "name", "key", "gmacs", "gpu_hours", "disk_bytes", "why"], lineterminator="\n")
+        writer = csv.DictWriter(
+            stream, ["state", "kind", "name", "key", "gmacs", "gpu_hours", "disk_bytes", "why"], lineterminator="\n"
+        )
         writer.writeheader()
         writer.writerows(rows)
         return
@@ -88,7 +90,11 @@ def _state(stage: Stage, store: Store, earlier: dict[str, dict[str, Manifest]]) 
         earlier[stage.kind] = found
     before = earlier[stage.kind].get(stage.name)
     if before is None:
-        return ("partial", "a checkpoint is there") if (store.attempt_folder(stage.key) / "checkpoints").is_dir() else ("new", "")
+        return (
+            ("partial", "a checkpoint is there")
+            if (store.attempt_folder(stage.key) / "checkpoints").is_dir()
+            else ("new", "")
+        )
     reasons = differences(before.parts, stage.parts)
     more = f" and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
     return "stale", "; ".join(reasons[:SHOWN_REASONS]) + more
@@ -104,7 +110,11 @@ def _passes(stages: Sequence[Stage], store: Store) -> Mapping[str, Mapping[str, 
 
 
 def _model(stage: Stage) -> str:
-    return json.dumps(stage.parts["work"]["model"], sort_keys=True) if stage.parts and "model" in stage.parts["work"] else ""
+    return (
+        json.dumps(stage.parts["work"]["model"], sort_keys=True)
+        if stage.parts and "model" in stage.parts["work"]
+        else ""
+    )
 
 
 def _gmacs(stage: Stage, passes: Mapping[str, Mapping[str, Any]]) -> float | None:

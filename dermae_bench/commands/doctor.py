@@ -72,13 +72,15 @@ def _torch() -> str:
 def _processes() -> str:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, LocalBackend(preload=("json",)) as backend:
-        backend.submit("doctor", Path(folder), "dermae_bench.execute.doctor:no_op")
+        backend.submit("doctor", Path(folder), "dermae_bench.commands.doctor:no_op")
         ended: list[Ended] = []
         while not ended and time.monotonic() - started < 60:
             ended = backend.wait(1.0)
     if not ended or ended[0].code != 0:
         raise BenchError(f"an empty attempt ended as {ended[0] if ended else 'nothing'}")
-    return f"an attempt in a process of its own took {(time.monotonic() - started) * 1000:.0f} ms with the server's start"
+    return (
+        f"an attempt in a process of its own took {(time.monotonic() - started) * 1000:.0f} ms with the server's start"
+    )
 
 
 def no_op(folder: Path) -> None:

@@ -14,9 +14,6 @@ from dermae_bench.testing import run_checks
 
 def check_plugins(names: Sequence[str], plugins_dir: Path | None) -> int:
     """Print every promise of every plugin, kept or broken; exit code 1 if one is broken."""
-    import torch
-
-    torch.set_num_threads(1)
     code = OK
     for name in names or Catalog(plugins_dir).names():
         try:
@@ -26,6 +23,9 @@ def check_plugins(names: Sequence[str], plugins_dir: Path | None) -> int:
             code = FAILED
             continue
         for result in results:
-            click.echo(f"{'ok  ' if result.reason is None else 'FAIL'}  {kind} {name}: {result.name}" + (f": {result.reason}" if result.reason else ""))
+            click.echo(
+                f"{'ok  ' if result.reason is None else 'FAIL'}  {kind} {name}: {result.name}"
+                + (f": {result.reason}" if result.reason else "")
+            )
             code = code if result.reason is None else FAILED
     return code

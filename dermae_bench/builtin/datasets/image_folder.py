@@ -1,0 +1,275 @@
+"""`image-folder`: anybody's images, described by a CSV or by sub-folders named after their class.
+
+CSV columns: `path` (relative to `root`, with /) and `label`; if present `group` (lesion or patient), `split`
+(train, val, test) and `caption`; every other column is an attribute.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Annotated, ClassVar
+
+from dermae_bench import api
+from dermae_bench.builtin.datasets.tables import Row, read_table, repeated
+
+RESERVED = ("path", "label", "group", "split", "caption")
+# Formats that cannot be read are listed all the same: the decoder then refuses them by name instead of
+# their being dropped here in silence.
+READABLE = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png"})
+OTHER = frozenset({".tif", ".tiff", ".gif", ".bmp", ".webp", ".heic", ".heif", ".avif", ".jp2", ".dcm", ".eps", ".svg"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFolderConfig:
+    """Where the images lie, what they are called, and what is asked of them."""
+
+    root: api.Folder
+    """Folder that holds all images; nothing outside it is read."""
+    csv: api.File | None = None
+    """CSV with a row an image; none: each sub-folder of `root` is a class and its name the label."""
+    task: str = "diagnosis"
+    """Name of the task that the labels answer."""
+    classes: tuple[str, ...] = ()
+    """Labels in the order of their numbers; empty: all labels found, sorted."""
+    maps: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Further tasks: name -> label -> answer, for every label. Their classes are the answers, sorted."""
+    positive: str | None = None
+    """The answer counted as positive by binary metrics, in every task that has it."""
+    image_size: Annotated[int, api.Between(8, 2048)] = 224
+    """Side in pixels of the squares that the images are squashed to."""
+    leaky: str | None = None
+    """Why one group may lie in several of the given splits; rows of such a split are marked and ranked apart."""
+    skip: Annotated[int, api.Between(0, None)] = 0
+    """At most this many missing or unreadable images are left out; one more is an error."""
+
+
+class ImageFolder(api.Dataset):
+    """Images of a folder; splits as given, or by a hash of the group."""
+
+    Config: ClassVar[type] = ImageFolderConfig
+    home: ClassVar[str] = "your own images: set `root` (and `csv`) in the suite's dataset params"
+
+    config: ImageFolderConfig
+
+    @classmethod
+    def tasks(cls, config: ImageFolderConfig) -> Sequence[api.Task]:
+        """The labels' own task, then one for each of `maps`."""
+        classes = config.classes or tuple(sorted({label for label in _labels(config) if label}))
+        problems = [f"classes: {c!r} stands twice" for c in sorted(set(classes)) if classes.count(c) > 1]
+        if len(classes) < 2:
+            problems.append(f"only {len(classes)} class(es) found: {' '.join(classes)}")
+        tasks = [api.Task(name=config.task, classes=classes, positive=_if_in(config.positive, classes))]
+        for name, mapping in config.maps.items():
+            problems += [f"maps.{name}: label {c!r} has no answer" for c in classes if c not in mapping]
+            problems += [f"maps.{name}: there is no label {c!r}" for c in mapping if c not in classes]
+            if name == config.task:
+                problems.append(f"maps.{name}: this is the name of the labels' own task")
+            answers = tuple(sorted(set(mapping.values())))
+            if len(answers) < 2:
+                problems.append(f"maps.{name}: fewer than two answers")
+            tasks.append(
+                api.Task(
+                    name=name,
+                    classes=answers,
+                    positive=_if_in(config.positive, answers),
+                    parent=config.task,
+                    mapping=dict(mapping),
+                )
+            )
+        if config.positive is not None and all(task.positive is None for task in tasks):
+            problems.append(f"positive: no task has an answer {config.positive!r}")
+        if problems:
+            raise api.DataError("the tasks of the image folder do not fit its labels", problems)
+        return tuple(tasks)
+
+    @property
+    def split_rule(self) -> str:
+        given = _has_splits(self.config)
+        return "as given in the CSV" if given else "lesion-grouped 70/10/20 by sha256 of the group id"
+
+    @property
+    def leaky(self) -> str | None:
+        return self.config.leaky
+
+    def examples(self) -> Sequence[api.Example]:
+        """All images, sorted by path."""
+        problems: list[str] = []
+        missing: list[str] = []
+        root = _root(self.config)
+        if self.config.csv is None:
+            found = _from_folders(root, problems)
+        else:
+            found = _from_csv(root, Path(self.config.csv), self.config.leaky, problems)
+        inside = root.resolve()
+        for example in found:
+            source = root / example.id
+            if not source.resolve().is_relative_to(inside):
+                problems.append(f"{example.id}: leads out of the folder")
+            elif not source.is_file():
+                missing.append(f"{example.id}: no such file")
+        if self.config.classes:
+            problems += [f"{e.id}: unknown label {e.label!r}" for e in found if e.label not in self.config.classes]
+        # The files that a stated `skip` allows to be missing stay in the list: the decoder finds and counts them.
+        if len(missing) > self.config.skip:
+            problems += missing
+        if problems:
+            raise api.DataError(f"the image folder cannot be read: {len(problems)} problem(s)", problems)
+        return sorted(found, key=lambda example: example.id)
+
+
+def _if_in(answer: str | None, classes: Sequence[str]) -> str | None:
+    return answer if answer in classes else None
+
+
+def _root(config: ImageFolderConfig) -> Path:
+    root = Path(config.root)
+    if not root.is_dir():
+        raise api.DataMissing(f"there is no folder {root}; `root` names the folder that holds the images")
+    if config.csv is not None and not Path(config.csv).is_file():
+        raise api.DataMissing(f"there is no file {config.csv}; `csv` names the table of the images")
+    return root
+
+
+def _labels(config: ImageFolderConfig) -> Sequence[str]:
+    root = _root(config)
+    if config.csv is None:
+        return [folder.name for folder in _class_folders(root)]
+    return [row["label"] for row in read_table(Path(config.csv), ("path", "label"), [])[1]]
+
+
+def _has_splits(config: ImageFolderConfig) -> bool:
+    if config.csv is None:
+        return False
+    _root(config)
+    columns, rows = read_table(Path(config.csv), ("path", "label"), [])
+    return "split" in columns and any(row["split"] for row in rows)
+
+
+def _class_folders(root: Path) -> list[Path]:
+    return sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _from_folders(root: Path, problems: list[str]) -> list[api.Example]:
+    problems += [
+        f"{entry.name}: lies in no class folder"
+        for entry in sorted(root.iterdir())
+        if entry.is_file() and _is_image(entry.name)
+    ]
+    found = []
+    for folder in _class_folders(root):
+        paths: list[str] = []
+        if folder.is_symlink():
+            problems.append(f"{folder.name}: a link to a folder is not followed")
+            continue
+        for place, inner, files in os.walk(folder):
+            here = Path(place)
+            inner[:] = [name for name in inner if not name.startswith(".")]
+            problems += [
+                f"{(here / name).relative_to(root).as_posix()}: a link to a folder is not followed"
+                for name in inner
+                if (here / name).is_symlink()
+            ]
+            paths += [(here / name).relative_to(root).as_posix() for name in files if _is_image(name)]
+        if not paths:
+            problems.append(f"{folder.name}: a class folder without images")
+        found += [_example(root, path, folder.name, path, None, {}, None) for path in paths]
+    if not found:
+        problems.append("no class folder with images; `csv` names a table if there is one")
+    return found
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in READABLE | OTHER
+
+
+def _from_csv(root: Path, table: Path, leaky: str | None, problems: list[str]) -> list[api.Example]:
+    name = table.name
+    columns, rows = read_table(table, ("path", "label"), problems)
+    rows = [_normal(row) for row in rows if _sound(row, columns, name, problems)]
+    rows = repeated(rows, "path", name, problems)
+    splits = {row["path"]: row["split"] for row in rows if row["split"]} if "split" in columns else {}
+    if splits:
+        _check_splits(rows, name, leaky, problems)
+    facts = {column: _column([row[column] for row in rows]) for column in columns if column not in RESERVED}
+    found = []
+    for number, row in enumerate(rows):
+        group = row["group"] if "group" in columns else row["path"]
+        attributes = {column: values[number] for column, values in facts.items()}
+        caption = (row["caption"] or None) if "caption" in columns else None
+        found.append(_example(root, row["path"], row["label"], group, splits.get(row["path"]), attributes, caption))
+    return found
+
+
+def _sound(row: Row, columns: Sequence[str], name: str, problems: list[str]) -> bool:
+    path = row["path"]
+    wrong = [f"empty {column}" for column in ("path", "label", "group") if column in columns and not row[column]]
+    if path and ("\\" in path or not path.isprintable() or ":" in path.split("/")[0]):
+        wrong.append(f"path {path!r} is no relative path with /")
+    elif path and (path.startswith("/") or ".." in path.split("/") or not PurePosixPath(path).parts):
+        wrong.append(f"path {path!r} leads out of the folder")
+    if "split" in columns and row["split"] and row["split"] not in api.SPLITS:
+        wrong.append(f"unknown split {row['split']!r}, not one of {' '.join(api.SPLITS)}")
+    problems += [f"{name}, line {row.line}: {what}" for what in wrong]
+    return not wrong
+
+
+def _normal(row: Row) -> Row:
+    """`./a//b.jpg` and `a/b.jpg` are the same file and must have the same id."""
+    return Row(row.line, {**row.values, "path": PurePosixPath(row["path"]).as_posix()})
+
+
+def _check_splits(rows: Sequence[Row], name: str, leaky: str | None, problems: list[str]) -> None:
+    problems += [f"{name}, line {row.line}: no split, though other rows have one" for row in rows if not row["split"]]
+    given = {row["split"] for row in rows}
+    problems += [f"{name}: no image is in {split}" for split in api.SPLITS if split not in given]
+    if leaky is not None or not rows or "group" not in rows[0].values:
+        return
+    where: dict[str, set[str]] = {}
+    for row in rows:
+        where.setdefault(row["group"], set()).add(row["split"])
+    problems += [
+        f"{name}: group {group!r} lies in {' and '.join(sorted(splits - {''}))} (state why in `leaky`, if it must)"
+        for group, splits in sorted(where.items())
+        if len(splits - {""}) > 1
+    ]
+
+
+def _column(cells: Sequence[str]) -> list[str | float | None]:
+    """Numbers where every cell that is not empty is one, else words; None where empty."""
+    try:
+        numbers = [float(cell) if cell else None for cell in cells]
+    except ValueError:
+        return [cell or None for cell in cells]
+    # "nan" and "inf" are words here: a fact is a number or it is unknown.
+    finite = all(number is None or abs(number) < float("inf") for number in numbers)
+    return list(numbers) if finite else [cell or None for cell in cells]
+
+
+def _example(
+    root: Path,
+    path: str,
+    label: str,
+    group: str,
+    split: str | None,
+    attributes: Mapping[str, str | float | None],
+    caption: str | None,
+) -> api.Example:
+    given = next((known for known in api.SPLITS if known == split), None)
+    return api.Example(
+        id=path,
+        group=group,
+        split=given or api.lesion_grouped(group),
+        label=label,
+        source=root / path,
+        attributes=attributes,
+        caption=caption,
+    )
+
+
+@api.hookimpl
+def dermae_datasets() -> dict[str, type[api.Dataset]]:
+    """Names that a suite may use."""
+    return {"image-folder": ImageFolder}
