@@ -24,8 +24,9 @@ PROBE = """
 import json, torch
 from dermae_bench.plugin.flops import count_macs
 layer = torch.nn.Linear(8, 4)
-print(json.dumps({"torch": torch.__version__, "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-                  "macs": count_macs(layer, (torch.zeros(1, 8),))}))
+cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+macs = count_macs(layer, (torch.zeros(1, 8),))
+print(json.dumps({"torch": torch.__version__, "cuda": cuda, "macs": macs}))
 """
 
 

@@ -135,9 +135,8 @@ def show_plugin(name: str, plugins_dir: Path | None, form: str) -> int:
     if card.sampling is not None:
         _print_schema("sampling", card.sampling)
     for column in card.columns:
-        click.echo(
-            f"column {column['name']}: {column['description'] or column['protocol'] or ''} ({column['better']} is better, unit {column['unit']})"
-        )
+        about = column["description"] or column["protocol"] or ""
+        click.echo(f"column {column['name']}: {about} ({column['better']} is better, unit {column['unit']})")
     _print_facts(card)
     return OK
 
@@ -154,9 +153,8 @@ def _print_schema(title: str, schema: Mapping[str, Any]) -> None:
 
 
 def _print_facts(card: Card) -> None:
-    click.echo(
-        f"\nsource digest {card.digest[:16]} over {len(card.files)} modules; libraries in its keys: {', '.join(card.libraries) or 'none'}"
-    )
+    libraries = ", ".join(card.libraries) or "none"
+    click.echo(f"\nsource digest {card.digest[:16]} over {len(card.files)} modules; libraries in its keys: {libraries}")
 
 
 def _print(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -119,7 +119,7 @@ def _model(stage: Stage) -> str:
 
 def _gmacs(stage: Stage, passes: Mapping[str, Mapping[str, Any]]) -> float | None:
     """GMACs of a whole stage; None where the model's cost is not counted."""
-    if stage.kind not in {"train", "sample"} or not stage.key:
+    if stage.kind not in {"train", "sample"} or not stage.key or not stage.steps:
         return None
     values = passes.get(_model(stage))
     if values is None:

@@ -39,7 +39,7 @@ def test_conformance() -> None:
 
 README = """# {name}
 
-A {kind} for [dermae-bench](https://pypi.org/project/dermae-bench/). `pip install -e .`, then use `plugin: {name}` in a suite;
+A {kind} for dermae-bench. `pip install -e .`, then use `plugin: {name}` in a suite;
 `dermae-bench plugins check {name}` runs the conformance kit.
 """
 
@@ -50,7 +50,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dermae_bench.api import Conditions, CostUnit, Generator, ImageSet, Noise, Run, cosine, from_uint8, hookimpl, schedule, to_uint8
+from dermae_bench.api import Conditions, CostUnit, Generator, ImageSet, Noise, Run
+from dermae_bench.api import cosine, from_uint8, hookimpl, schedule, to_uint8
 
 
 class {cls}(Generator):

@@ -208,14 +208,13 @@ def _build(session: Session) -> dict[str, str]:
     write(boards, session.folder)
     write_predictions(collector, session.folder)
     write_text(session.folder / "suite.resolved.yaml", suite_to_yaml(loaded))
-    facts = [
-        f"{boards.dataset}: {boards.facts['images']} images, split {boards.split_rule} (digest {boards.split_digest[:12]})"
-    ]
+    split = f"split {boards.split_rule} (digest {boards.split_digest[:12]})"
+    facts = [f"{boards.dataset}: {boards.facts['images']} images, {split}"]
     for task, classes in boards.class_counts.items():
-        for split in ("train", "val", "test"):
-            facts.append(
-                f"  {task} {split}: " + ", ".join(f"{name} {counts[split]}" for name, counts in classes.items())
-            )
+        facts += [
+            f"  {task} {split}: " + ", ".join(f"{name} {counts[split]}" for name, counts in classes.items())
+            for split in ("train", "val", "test")
+        ]
     facts += [f"warning: {text}" for text in boards.warnings]
     return {
         "generators": terminal_table(boards, "generators", 160)

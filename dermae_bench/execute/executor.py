@@ -185,7 +185,8 @@ class Executor:
         free = free_bytes(self.store.root)
         if needed > free:
             raise StorageError(
-                f"the plan needs about {needed / 2**30:.1f} GiB in {self.store.root}, but {free / 2**30:.1f} GiB are free",
+                f"the plan needs about {needed / 2**30:.1f} GiB in {self.store.root}, "
+                f"but {free / 2**30:.1f} GiB are free",
                 hint="free some space, name another place with --results, or lower the sample counts",
             )
 

@@ -60,7 +60,7 @@ def order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 
 
 def batch_indices(seed: int, step: int, count: int, size: int) -> NDArray[np.int64]:
-    """Positions of the images of a step. Passes follow each other without a gap, so every image is seen equally often."""
+    """Positions of the images of a step. Passes follow each other without a gap: every image is seen equally often."""
     first = step * size
     found: list[NDArray[np.int64]] = []
     needed = size

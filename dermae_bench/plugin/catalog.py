@@ -172,10 +172,7 @@ class Catalog:
 
     def cards(self, references: Sequence[Reference]) -> list[Card]:
         """One card each; missing ones are made in one child process. A broken plugin gives a card with `error`."""
-        missing = []
-        for reference in references:
-            if self._cached(reference) is None:
-                missing.append(reference)
+        missing = [reference for reference in references if self._cached(reference) is None]
         if missing:
             self._make(missing)
         return [self._cards[reference] for reference in references]

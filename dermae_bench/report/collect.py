@@ -13,7 +13,6 @@ from dermae_bench.report.records import Boards, Curve, Figure, Record, RowInfo, 
 from dermae_bench.report.reference import reference_rows
 from dermae_bench.store.artifacts import Manifest, Store
 from dermae_bench.store.environment import environment
-from dermae_bench.suite.plan import describe_sampling
 from dermae_bench.suite.rows import Cell, RowPlan
 from dermae_bench.suite.spec import Suite
 from dermae_bench.suite.stage import Stage
@@ -234,7 +233,7 @@ class Collector:
             ]
         shard = np.load(folder / "images-00000.npy", mmap_mode="r")
         positions = [i for i in positions if i < len(shard)]
-        name = f"{row.names['generator']} ({describe_sampling(manifest.summary['sampling'])})"
+        name = f"{row.names['generator']} ({row.names['sampling']})"
         return name, np.ascontiguousarray(shard[positions])
 
     def _drawn(self) -> Any:

@@ -187,7 +187,8 @@ class Store:
                 raise
             free = free_bytes(self.root)
             raise StorageError(
-                f"cannot write {error.filename or self.root}: {os.strerror(error.errno or 0)} ({free / 2**20:.0f} MiB free)",
+                f"cannot write {error.filename or self.root}: {os.strerror(error.errno or 0)} "
+                f"({free / 2**20:.0f} MiB free)",
                 hint="nothing finished is lost: mend the place and give the same command again",
             ) from error
 
@@ -213,7 +214,7 @@ class Lease:
             os.close(handle)
             return False
         # the former holder may have finished and removed the folder between our open and our lock
-        if not self.path.exists() or os.stat(self.path).st_ino != os.fstat(handle).st_ino:
+        if not self.path.exists() or self.path.stat().st_ino != os.fstat(handle).st_ino:
             os.close(handle)
             return self.take()
         self._handle = handle

@@ -34,7 +34,7 @@ class Contents:
         """
         if not path.is_file():
             raise DataMissing(f"file {path} is not there")
-        return self._digest(str(path.resolve()), os.stat(path))
+        return self._digest(str(path.resolve()), path.stat())
 
     def folder(self, path: Path) -> str:
         """SHA-256 over relative names and contents of every file below `path`, hidden ones left out.

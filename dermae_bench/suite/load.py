@@ -102,7 +102,8 @@ def load_suite(
     if problems:
         raise SuiteError(_sorted(problems, [str(path), *(f"--set {setting}" for setting in sets)]))
     digest = _digest(base, catalog, resolved, given) if sets else None
-    paths = tuple(GivenPath(*entry, Path(os.path.expanduser(entry[2])).absolute()) for entry in given)
+    # Path.expanduser raises for `~nobody`; such a path is reported as missing like any other
+    paths = tuple(GivenPath(*entry, Path(os.path.expanduser(entry[2])).absolute()) for entry in given)  # noqa: PTH111
     return LoadedSuite(build(Suite, resolved), resolved, path, preset, presets, paths, digest, merged)
 
 

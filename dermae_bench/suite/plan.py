@@ -252,6 +252,14 @@ class Planner:
         value, _ = check(dict(own if own is not None else spec.sampling), card.sampling or {})
         return dict(value)
 
+    def describe_sampling(self, name: str, own: Mapping[str, Any] | None) -> str:
+        """Sampling in words: its first two fields and what differs from the plugin's defaults."""
+        card = self.catalog.card("generator", self.suite.generators[name].plugin)
+        defaults, _ = check({}, card.sampling or {})
+        values = self.sampling(name, own)
+        shown = [field for i, field in enumerate(values) if i < 2 or values[field] != defaults.get(field)]
+        return " ".join(f"{field}={values[field]}" for field in shown)
+
     def samples(self, spec: SamplesSpec, seeds: SeedContext) -> Stage:
         """Images drawn from a generator, once per (generator, seed, sampling, amount)."""
         generator = self.suite.generators[spec.samples]
@@ -268,8 +276,11 @@ class Planner:
             "precision": self.suite.precision,
             "threads": self.suite.threads,
         }
+        classes = len(work["task"]["classes"]) if work["task"] else 0
+        # what `balance` comes to is known when the data are prepared
+        amount_known = spec.count or (spec.per_class * classes if isinstance(spec.per_class, int) else 0)
         amount = f"count={spec.count}" if spec.count else f"per-class={spec.per_class}"
-        how = describe_sampling(sampling).replace(" ", ",")
+        how = self.describe_sampling(spec.samples, spec.sampling).replace(" ", ",")
         return self.add(
             "sample",
             f"sample/{spec.samples}/{how}{',' if how else ''}{amount}/seed={seeds.generator}",
@@ -277,8 +288,8 @@ class Planner:
             None if hashed is None else {"model": hashed, **common},
             [card],
             {"train": train, "prepare": self.prepare()},
-            disk_bytes=(spec.count or 0) * 3 * self.image_size**2,
-            steps=spec.count or 0,
+            disk_bytes=amount_known * 3 * self.image_size**2,
+            steps=amount_known,
         )
 
     def pretrained(self, name: str, seeds: SeedContext) -> Stage:
@@ -335,11 +346,6 @@ class Planner:
 def set_name(train: str | Sequence[str]) -> str:
     """How a training set is called on boards."""
     return train if isinstance(train, str) else " + ".join(train)
-
-
-def describe_sampling(sampling: Mapping[str, Any]) -> str:
-    """Sampling in words, in the order of its fields: ``sampler=ddim steps=12 guidance=1.0``."""
-    return " ".join(f"{name}={value}" for name, value in sampling.items() if value is not None)
 
 
 def _where_to_get(error: DataMissing, card: Card) -> str:

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any, Literal
 
 from dermae_bench.errors import UserError
-from dermae_bench.suite.plan import COST_METRICS, Planner, SeedContext, describe_sampling, sample_batch, set_name
+from dermae_bench.suite.plan import COST_METRICS, Planner, SeedContext, sample_batch, set_name
 from dermae_bench.suite.spec import GeneratorRow, MetricSpec, Row, SamplesSpec
 from dermae_bench.suite.stage import Stage
 
@@ -68,7 +68,7 @@ class RowPlanner:
         for line in self.suite.generator_rows:
             for name in _names(line.samples):
                 yield (
-                    ("generator", name, describe_sampling(self.plan.sampling(name, line.sampling))),
+                    ("generator", name, self.plan.describe_sampling(name, line.sampling)),
                     self._sample_cost(name, line.sampling),
                 )
         for entry in self.suite.rows:
@@ -93,7 +93,7 @@ class RowPlanner:
         spec = self.suite.generators[name]
         sampling = self.plan.sampling(name, own)
         model = self.plan.model("generator", spec.plugin, spec.params, spec.task)
-        how = describe_sampling(sampling).replace(" ", ",")
+        how = self.plan.describe_sampling(name, own).replace(" ", ",")
         return self._cost(f"{name}/{how}" if how else name, model, "sample", sampling)
 
     def _predict_cost(self, name: str, task: str) -> Stage:
@@ -196,7 +196,7 @@ class RowPlanner:
 
     def _generator_rows(self, line: GeneratorRow, costs: Mapping[Any, Stage]) -> Iterator[RowPlan]:
         for name in _names(line.samples):
-            sampling = describe_sampling(self.plan.sampling(name, line.sampling))
+            sampling = self.plan.describe_sampling(name, line.sampling)
             names = {"generator": name, "sampling": sampling, "against": line.against, "n": str(line.count)}
             cells = []
             for seed in self.suite.seeds.generator:
@@ -276,7 +276,8 @@ class RowPlanner:
         judge = metric.judge
         if self.plan.generated(judge.train):
             raise UserError(
-                f"the judge {judge.classifier!r} of class-agreement is trained on {judge.train!r}, which holds generated images",
+                f"the judge {judge.classifier!r} of class-agreement is trained on {judge.train!r}, "
+                "which holds generated images",
                 hint="a judge may only have seen real images: name a training set without samples",
             )
         context = SeedContext(classifier=self.suite.seeds.classifier[0], pretrain=self.suite.seeds.pretrain[0])

@@ -68,7 +68,9 @@ def make(cls: type[Any]) -> Model:
 def _task(cls: type[Any]) -> Task:
     labelled = getattr(cls, "conditional", None)
     return (
-        TASK if labelled or (labelled is None and hasattr(cls, "forward") and not hasattr(cls, "encoder")) else UNLABELLED
+        TASK
+        if labelled or (labelled is None and hasattr(cls, "forward") and not hasattr(cls, "encoder"))
+        else UNLABELLED
     )
 
 

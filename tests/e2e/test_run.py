@@ -234,7 +234,7 @@ def _alive(attempts: Path) -> list[str]:
     found = []
     for entry in Path("/proc").glob("[0-9]*/cwd"):
         try:
-            target = os.readlink(entry)
+            target = str(entry.readlink())
         except OSError:
             continue
         if target.startswith(str(attempts)):
@@ -249,7 +249,8 @@ def test_commands_that_only_read_import_nothing_heavy(bench: Bench, suite: Suite
     script = (
         "import sys\nfrom dermae_bench.cli import main\n"
         "try: main(sys.argv[1:])\nexcept SystemExit as left: assert not left.code, left.code\n"
-        "heavy = {'torch', 'torchvision', 'timm', 'diffusers', 'torchmetrics'} & set(sys.modules)\nassert not heavy, heavy\n"
+        "heavy = {'torch', 'torchvision', 'timm', 'diffusers', 'torchmetrics'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
     )
     for words in (
         ["--help"],

@@ -41,7 +41,7 @@ class PhantomConfig:
     floor: Annotated[float, api.Between(0, 1)] = 0.06
     """Each class's share of HAM10000 is raised to at least this before the shares are scaled to sum to 1, so that
     small sets keep rare classes (df is 1.1 % of HAM10000); 0 keeps HAM10000's imbalance, 1 makes classes equal."""
-    difficulty: Annotated[float, api.Between(0, 1)] = 0.5
+    difficulty: Annotated[float, api.Between(0, 1)] = 0.3
     """How far classes overlap: 0 every lesion is typical of its class, 1 attributes vary widely and 16 % of the
     lesions look like another class."""
     label_noise: Annotated[float, api.Between(0, 1)] = 0.0

@@ -118,8 +118,8 @@ def _network(on: Layers, strength: float) -> None:
     if strength == 0:
         return
     pitch = np.float32(2 * np.pi / 0.17)
-    u = on.u + on.clouds[1] * np.float32(0.05) + on.grain * np.float32(0.016)
-    v = on.v + on.clouds[2] * np.float32(0.05) - on.grain * np.float32(0.016)
+    u = on.u + on.clouds[1] * np.float32(0.07) + on.grain * np.float32(0.018)
+    v = on.v + on.clouds[2] * np.float32(0.07) - on.grain * np.float32(0.018)
     third = pitch * np.float32(0.8660254) * v
     # Three waves at 120 degrees: they meet in the holes; the lines between are the honeycomb of the rete ridges.
     mesh = np.cos(pitch * u) + 2 * np.cos(pitch * np.float32(0.5) * u) * np.cos(third)

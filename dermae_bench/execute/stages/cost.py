@@ -45,7 +45,8 @@ def cost(context: StageContext) -> dict[str, Any]:
     second = values.get("gmacs-fvcore")
     if second is not None and abs(second - values["gmacs"]) > AGREEMENT * values["gmacs"]:
         warnings.append(
-            f"{context.spec['name']}: two counters differ by more than 1 %: {values['gmacs']:.4g} and {second:.4g} GMACs"
+            f"{context.spec['name']}: two counters differ by more than 1 %: "
+            f"{values['gmacs']:.4g} and {second:.4g} GMACs"
         )
     return {
         "warnings": warnings,

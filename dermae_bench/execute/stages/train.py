@@ -35,7 +35,10 @@ PREDICT_BATCH = 64
 
 
 def train(context: StageContext) -> dict[str, Any]:
-    """weights.safetensors (EMA or selected weights where the budget says so), curves.csv; encoder.safetensors for pretrainers."""
+    """weights.safetensors (EMA or selected weights where the budget says so), curves.csv.
+
+    Pretrainers also leave encoder.safetensors.
+    """
     work = context.work
     set_threads(work["threads"])
     device = pick_device()

@@ -48,7 +48,7 @@ class ConditionalDDPM(api.Generator):
         self.unet = build_unet(config, task, classes=len(task.classes))
         self.process = build_process(config)
         if config.perceptual_weight:
-            self.features = self.frozen("features", FeatureDistance(config, task.image_size))
+            self.frozen("features", FeatureDistance(config, task.image_size))
 
     def fit(self, train: api.ImageSet, run: api.Run) -> None:
         optimizer = build_optimizer(self.config, self.unet)

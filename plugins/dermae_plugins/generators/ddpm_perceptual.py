@@ -43,7 +43,7 @@ class PerceptualDDPM(api.Generator):
         super().__init__(config, task)
         self.unet = build_unet(config, task)
         self.process = build_process(config)
-        self.features = self.frozen("features", FeatureDistance(config, task.image_size))
+        self.frozen("features", FeatureDistance(config, task.image_size))
 
     def fit(self, train: api.ImageSet, run: api.Run) -> None:
         optimizer = build_optimizer(self.config, self.unet)

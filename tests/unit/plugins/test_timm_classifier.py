@@ -38,7 +38,8 @@ def accuracy(model: Any) -> float:
 )
 def test_it_learns_three_colours(params: dict[str, Any]) -> None:
     model = make(TimmClassifier, params)
-    fit(model, steps=30, batch=12)
+    # batch norms need some steps until their running means are those of the images
+    fit(model, steps=50, batch=12)
     assert accuracy(model) == 1.0
 
 
@@ -51,7 +52,7 @@ def test_two_fits_are_equal() -> None:
 
 
 def test_an_unknown_architecture_is_refused_with_near_names() -> None:
-    with pytest.raises(api.PluginError, match="did you mean.*efficientnet_b0"):
+    with pytest.raises(api.PluginError, match=r"did you mean.*efficientnet_b0"):
         make(TimmClassifier, {"arch": "eficientnet_b0"})
 
 
