@@ -151,6 +151,13 @@ class Model(nn.Module, ABC):
         object.__setattr__(self, name, module)
         return module
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # `self.features = self.frozen(...)` must not make the frozen module a saved and trained part
+        if any(value is module for module in self.__dict__.get("_frozen", {}).values()):
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @property
     def frozen_modules(self) -> Mapping[str, nn.Module]:
         """The modules attached by `frozen`, by name."""

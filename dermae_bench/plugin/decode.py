@@ -7,6 +7,7 @@ transparent pixels, CMYK and 12-bit JPEG have no agreed colour and are refused.
 
 JPEG goes through torchvision (libjpeg-turbo, the fastest decoder tried). PNG goes through Pillow, because
 torchvision 0.29 ends the whole process with a segmentation fault when the compressed data of a PNG are corrupt.
+A PNG is checked by its checksums; a JPEG has none, so a changed byte that still decodes cannot be noticed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import stat
 import sys
 import tempfile
 import warnings
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
@@ -221,8 +223,7 @@ def _png(data: bytes) -> Tensor:
     import torch
     from PIL import Image, ImageOps
 
-    if b"IEND" not in data[-64 * 1024 :]:
-        raise UnreadableImage("is a truncated PNG (no end chunk)")
+    _check_chunks(data)
     try:
         with Image.open(BytesIO(data), formats=["PNG"]) as opened:
             opened.load()
@@ -236,6 +237,19 @@ def _png(data: bytes) -> Tensor:
     if clear:
         raise UnreadableImage("has transparent pixels, whose colour is not defined")
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def _check_chunks(data: bytes) -> None:
+    """Every chunk whole and with the right CRC, up to the end chunk: Pillow alone lets changed pixels pass."""
+    at, kind = len(PNG), b""
+    while kind != b"IEND":
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if end > len(data) or at + 12 > len(data):
+            raise UnreadableImage("is a truncated PNG")
+        kind = data[at + 4 : at + 8]
+        if zlib.crc32(memoryview(data)[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
+            raise UnreadableImage(f"is a corrupt PNG (wrong checksum of chunk {kind!r})")
+        at = end
 
 
 def _last_line(text: str) -> str:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dermae_bench.report.records import Boards, Curve, Figure, Record, RowInfo, Timing
+from dermae_bench.report.pictures import curves, figures
+from dermae_bench.report.records import Boards, Record, RowInfo, Timing
 from dermae_bench.report.reference import reference_rows
 from dermae_bench.store.artifacts import Manifest, Store
 from dermae_bench.store.environment import environment
 from dermae_bench.suite.rows import Cell, RowPlan
 from dermae_bench.suite.spec import Suite
 from dermae_bench.suite.stage import Stage
-
-SHOWN = 14
-"""Images of a row of a sample grid."""
 
 
 class Collector:
@@ -53,7 +50,7 @@ class Collector:
             reported, numbers = reference_rows(Path(self.suite.reference))
             infos += reported
             records += numbers
-        prepared = self._prepared()
+        prepared = self.prepared()
         return Boards(
             suite=self.suite.suite,
             preset=self.preset,
@@ -72,8 +69,8 @@ class Collector:
             rows=tuple(infos),
             records=tuple(records),
             timings=tuple(self._timings()),
-            figures=tuple(self._figures(prepared)),
-            curves=tuple(self._curves()),
+            figures=tuple(figures(self)),
+            curves=tuple(curves(self)),
             warnings=tuple(self._warnings(prepared)),
             environment=environment(),
         )
@@ -90,19 +87,23 @@ class Collector:
     def _row(self, row: RowPlan) -> tuple[RowInfo, list[Record]]:
         records: list[Record] = []
         reasons: list[str] = []
+        confusions: list[dict[str, Any]] = []
         pending = False
         for cell in row.cells:
             for score in cell.scores:
                 manifest = self.manifest(score)
                 if manifest is not None:
                     records += self._records(row, cell, score, manifest)
+                    if "confusion" in manifest.summary:
+                        facts = {name: manifest.summary[name] for name in ("classes", "confusion")}
+                        confusions.append({"seeds": dict(cell.seeds), **facts})
                     continue
                 reason = self.why(score)
                 if reason is None:
                     pending = True
                 else:
                     reasons.append(reason)
-        leaky = self._prepared().get("leaky")
+        leaky = self.prepared().get("leaky")
         info = RowInfo(
             board=row.board,
             row=row.row,
@@ -112,6 +113,7 @@ class Collector:
             reason="; ".join(dict.fromkeys(reasons)) or None,
             seeds=tuple(cell.seeds for cell in row.cells),
             costs=self._costs(row),
+            confusions=tuple(confusions),
             marks=(*row.marks, *([f"leaky: {leaky}"] if leaky else [])),
         )
         return info, records
@@ -154,7 +156,8 @@ class Collector:
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
-    def _prepared(self) -> Mapping[str, Any]:
+    def prepared(self) -> Mapping[str, Any]:
+        """Facts of the prepared dataset; empty until it is there."""
         for stage in self.stages:
             if stage.kind == "prepare":
                 manifest = self.manifest(stage)
@@ -201,77 +204,6 @@ class Collector:
             if manifest is not None and stage.kind == "cost":
                 found += manifest.summary.get("warnings", ())
         return list(dict.fromkeys(found))
-
-    # -- pictures --------------------------------------------------------------------------------------------------
-
-    def _figures(self, prepared: Mapping[str, Any]) -> Iterator[Figure]:
-        strips = []
-        for row in self.rows:
-            for cell in row.cells[:1]:
-                manifest = self.manifest(cell.samples) if cell.samples is not None else None
-                if cell.samples is not None and manifest is not None:
-                    strips.append(self._strip(row, cell.samples, manifest))
-        # photographs of people's skin never leave the store; drawings may
-        if strips and prepared.get("resize") == "drawn at size":
-            strips.insert(0, ("real", self._drawn()))
-        if strips:
-            classes = prepared["tasks"][0]["classes"]
-            caption = "The first images of each set; conditional generators by class asked for: " + ", ".join(classes)
-            yield Figure(title="Samples", caption=caption, rows=tuple(strips))
-
-    def _strip(self, row: RowPlan, stage: Stage, manifest: Manifest) -> tuple[str, Any]:
-        import pyarrow.parquet as pq
-
-        folder = self.store.folder(stage.kind, stage.key)
-        table = pq.read_table(folder / "table.parquet")
-        positions = list(range(min(SHOWN, table.num_rows)))
-        if "label" in table.column_names:
-            labels = np.array(table.column("label"))
-            each = max(1, SHOWN // max(1, len(manifest.summary["counts"])))
-            positions = [
-                int(i) for c in range(len(manifest.summary["counts"])) for i in np.flatnonzero(labels == c)[:each]
-            ]
-        shard = np.load(folder / "images-00000.npy", mmap_mode="r")
-        positions = [i for i in positions if i < len(shard)]
-        name = f"{row.names['generator']} ({row.names['sampling']})"
-        return name, np.ascontiguousarray(shard[positions])
-
-    def _drawn(self) -> Any:
-        import pyarrow.parquet as pq
-
-        stage = next(stage for stage in self.stages if stage.kind == "prepare")
-        folder = self.store.folder(stage.kind, stage.key)
-        table = pq.read_table(folder / "table.parquet", columns=["split", "label"])
-        labels, splits = np.array(table.column("label")), np.array(table.column("split").to_pylist())
-        classes = int(labels.max()) + 1
-        chosen = [
-            int(i)
-            for c in range(classes)
-            for i in np.flatnonzero((labels == c) & (splits == "train"))[: SHOWN // classes]
-        ]
-        return np.ascontiguousarray(np.load(folder / "images.npy", mmap_mode="r")[chosen])
-
-    def _curves(self) -> Iterator[Curve]:
-        seen: set[str] = set()
-        groups: dict[str, dict[str, list[tuple[int, float]]]] = {}
-        for row in self.rows:
-            for cell in row.cells:
-                for model in cell.models:
-                    if model.key in seen or self.manifest(model) is None:
-                        continue
-                    seen.add(model.key)
-                    role = model.name.split("/")[1]
-                    title = f"Training loss of {role}s"
-                    groups.setdefault(title, {})[model.name.split("/", 2)[2]] = _losses(
-                        self.store.folder("train", model.key) / "curves.csv"
-                    )
-        for title, series in groups.items():
-            yield Curve(title=title, series=series)
-
-
-def _losses(path: Path) -> list[tuple[int, float]]:
-    with path.open(newline="") as stream:
-        return [(int(line["step"]), float(line["loss"])) for line in csv.DictReader(stream) if line.get("loss")]
 
 
 def _class_counts(prepared: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:

@@ -86,6 +86,7 @@ def _board(boards: Boards, leaderboard: Table) -> dict[str, Any]:
                 "row": line.info.row, "names": dict(line.info.names), "kind": line.info.kind,
                 "marks": list(line.info.marks), "status": line.info.status, "reason": line.info.reason,
                 "seeds": seeds_text(line.info), "costs": dict(line.info.costs),
+                "confusions": [dict(counts) for counts in line.info.confusions],
                 "metrics": {metric: vars(cell) for metric, cell in line.cells.items()},
             }
             for line in leaderboard.lines

@@ -74,6 +74,8 @@ class RowInfo:
     """Role -> seed, once for every record that each metric of this row shall have."""
     costs: Mapping[str, float | None] = field(default_factory=dict)
     """`gmacs`, `parameters`, `network-calls`; None where not counted."""
+    confusions: tuple[Mapping[str, Any], ...] = ()
+    """{seeds, classes, confusion}: integer counts, rows are true classes, columns decisions."""
     marks: tuple[str, ...] = ()
     """What a reader must see beside the name: leaky, derived, ..."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +102,7 @@ def load_suite(
         raise SuiteError(_sorted(problems, [str(path), *(f"--set {setting}" for setting in sets)]))
     digest = _digest(base, catalog, resolved, given) if sets else None
     # Path.expanduser raises for `~nobody`; such a path is reported as missing like any other
-    paths = tuple(GivenPath(*entry, Path(os.path.expanduser(entry[2])).absolute()) for entry in given)  # noqa: PTH111
+    paths = tuple(GivenPath(*entry, _absolute(entry[2])) for entry in given)  # noqa: PTH111
     return LoadedSuite(build(Suite, resolved), resolved, path, preset, presets, paths, digest, merged)
 
 
@@ -128,6 +127,15 @@ def check_tasks(loaded: LoadedSuite, tasks: Tasks) -> None:
     ]
     if problems:
         raise SuiteError(_sorted(problems, [str(loaded.path)]))
+
+
+def _absolute(text: str) -> Path:
+    path = Path(text)
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        # `~name` of nobody on this machine is the name of a folder
+        return path.absolute()
 
 
 def _read(path: Path) -> tuple[Node, list[Problem]]:

@@ -28,8 +28,11 @@ class Seeds:
     """Seeds by role; roles are crossed. A plain list in the file means classifier seeds."""
 
     generator: tuple[int, ...] = (0,)
+    """Each generator is fitted once a seed, and serves every row."""
     pretrain: tuple[int, ...] = (0,)
+    """Seeds of pretrained encoders."""
     classifier: tuple[int, ...] = (0,)
+    """Seeds of classifiers; a row shows the mean over them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +60,15 @@ class Budget:
 @dataclass(frozen=True, kw_only=True)
 class ExtractorSpec:
     plugin: str
+    """Name of an extractor plugin."""
     params: Params = field(default_factory=dict)
+    """Its parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorSpec:
     plugin: str
+    """Name of a generator plugin."""
     budget: str
     """Name of a budget."""
     images: str | tuple[str, ...] = "train"
@@ -70,6 +76,7 @@ class GeneratorSpec:
     task: str | None = None
     """Whose labels condition it; required for conditional generators."""
     params: Params = field(default_factory=dict)
+    """Its parameters."""
     sampling: Params = field(default_factory=dict)
     """Default sampling of its image sets; an image set's own `sampling:` replaces it."""
 
@@ -85,6 +92,7 @@ class SamplesSpec:
     per_class: Literal["balance"] | Annotated[int, Between(1)] | None = None
     """So many of each class, or `balance`: as many as each class lacks to the most frequent one in `train`."""
     sampling: Params | None = None
+    """Replaces the generator's own `sampling`."""
 
 
 ImagePart = str | SamplesSpec
@@ -96,8 +104,11 @@ class GeneratorRow:
     """Generators to score, and against what."""
 
     samples: str | tuple[str, ...]
+    """Name of a generator, or several; each makes a row."""
     count: Annotated[int, Between(2)]
+    """Images to draw from each."""
     sampling: Params | None = None
+    """Replaces the generators' own `sampling`."""
     against: str = "train"
     """Real image set the distance is measured to."""
 
@@ -105,15 +116,21 @@ class GeneratorRow:
 @dataclass(frozen=True, kw_only=True)
 class PretrainedSpec:
     plugin: str
+    """Name of a pretrainer plugin."""
     budget: str
+    """Name of a budget."""
     images: str | tuple[str, ...] = "train"
+    """Image set (or several) it is fitted on, without labels."""
     params: Params = field(default_factory=dict)
+    """Its parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherSpec:
     classifier: str
+    """Name of a classifier."""
     train: str
+    """Image set that it was trained on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,11 +144,15 @@ class ClassifierSpec:
     """Either a plugin with its budget, or `from: {generator: NAME}`."""
 
     plugin: str | None = None
+    """Name of a classifier plugin."""
     budget: str | None = None
+    """Name of a budget."""
     params: Params = field(default_factory=dict)
+    """Its parameters."""
     init: str | None = None
     """Name under `pretrained:` whose encoder it starts from."""
     teacher: TeacherSpec | None = None
+    """Finished row whose classifier is handed to the fit."""
     task: Literal["each"] = "each"
     """Trained once per task; the alternative is `derive:`."""
     derive: str | None = None
@@ -145,17 +166,21 @@ class Row:
     """Classifiers crossed with training sets."""
 
     classifiers: str | tuple[str, ...]
+    """Name of a classifier, or several."""
     train: str | tuple[str, ...] = "train"
+    """Image set to train on, or several that are joined into one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricSpec:
     metric: str
+    """Name of a sample metric plugin, or `class-agreement`."""
     extractor: str | None = None
     """Name under `extractors:`; required by metrics over features."""
     judge: TeacherSpec | None = None
     """Classifier row that reads generated images, for `class-agreement`."""
     params: Params = field(default_factory=dict)
+    """Its parameters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,27 +188,43 @@ class Suite:
     """A whole suite. Names in one section are unique; `train`, `val` and `test` are always image sets."""
 
     version: Literal[1]
+    """Of this format."""
     suite: str
     """Name of the results folder: lower-case letters, digits, `-`, `_`, `.`."""
     description: str = ""
+    """One line, shown above the leaderboards."""
     dataset: DatasetSpec
+    """Where the real images come from."""
     tasks: tuple[str, ...]
     """Tasks that classifiers are trained and scored on."""
     seeds: Seeds = field(default_factory=Seeds)
+    """Seeds by role; roles are crossed. A plain list means classifier seeds."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """Number format inside autocast while fitting, sampling and predicting."""
     threads: Annotated[int, Between(1)] = 1
     """CPU threads a stage; part of its key, since it changes the last bit."""
     compile: Literal[False] = False
+    """Whether models are compiled; not yet."""
     budgets: Mapping[str, Budget] = field(default_factory=dict)
+    """Name -> what one fit may spend."""
     extractors: Mapping[str, ExtractorSpec] = field(default_factory=dict)
+    """Name -> network whose features sample metrics compare."""
     generators: Mapping[str, GeneratorSpec] = field(default_factory=dict)
+    """Name -> generator, fitted once a seed."""
     image_sets: Mapping[str, ImageSetSpec] = field(default_factory=dict)
+    """Name -> split, samples, or a list of both; `train`, `val` and `test` are always there."""
     generator_rows: tuple[GeneratorRow, ...] = ()
+    """Rows of the generators' leaderboard."""
     pretrained: Mapping[str, PretrainedSpec] = field(default_factory=dict)
+    """Name -> encoder that classifiers can start from."""
     classifiers: Mapping[str, ClassifierSpec] = field(default_factory=dict)
+    """Name -> classifier; it is trained where a row asks for it."""
     rows: tuple[Row, ...] = ()
+    """Rows of the classifiers' leaderboard."""
     sample_metrics: tuple[MetricSpec, ...] = ()
+    """What generators are scored by; the first orders the rows."""
     prediction_metrics: tuple[str, ...] = ()
+    """Names of prediction metric plugins that classifiers are scored by; the first orders the rows."""
     reference: File | None = None
     """CSV of published rows, shown apart as reported and never ranked with measured ones."""
     presets: Mapping[str, Params] = field(default_factory=dict)

@@ -44,7 +44,9 @@ class Source:
         written = self.lines[line - 1] if line <= len(self.lines) else ""
         # a caret far to the right of a terminal helps nobody
         source = _CONTROL.sub("\ufffd", written.replace("\t", " ")[: column + 100]) if column <= 200 else None
-        return Problem(message, Place(self.name, line, column), source, hint)
+        # what is quoted from a file must not steer a terminal
+        place = Place(_CONTROL.sub("\ufffd", self.name), line, column)
+        return Problem(_CONTROL.sub("\ufffd", message), place, source, _CONTROL.sub("\ufffd", hint) if hint else None)
 
 
 class Node:

@@ -97,6 +97,14 @@ def test_the_feature_network_is_moved_but_neither_saved_nor_trained() -> None:
     assert curves[0]["loss"] == pytest.approx(curves[0]["mse"] + 0.1 * curves[0]["perceptual"], rel=1e-5)
 
 
+def test_a_frozen_module_may_also_be_assigned() -> None:
+    model = make(DDPM)
+    before = set(model.state_dict())
+    model.judge = model.frozen("judge", torch.nn.Linear(2, 2))
+    assert set(model.state_dict()) == before
+    assert model.to(torch.float64).judge.weight.dtype == torch.float64
+
+
 def test_the_perceptual_loss_changes_what_is_learnt() -> None:
     plain, weighted = (make(ConditionalDDPM, {"perceptual_weight": weight}) for weight in (0.0, 1.0))
     for model in (plain, weighted):

@@ -263,6 +263,11 @@ def test_settings_are_yaml_1_2_scalars_and_flow_values() -> None:
     assert suite.generators["guided"].params["prediction"] == "x0"
 
 
+def test_a_home_folder_of_nobody_is_a_name() -> None:
+    loaded = load(SMALL, sets=["dataset.params.root=~nobody-of-that-name/x"])
+    assert [given.absolute for given in loaded.paths] == [Path.cwd() / "~nobody-of-that-name" / "x"]
+
+
 def test_names_with_dots_are_found_by_settings(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(SMALL.read_text().replace("cnn", "cnn.v2.1"))
