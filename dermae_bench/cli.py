@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from dermae_bench import __version__
-from dermae_bench.errors import FAILED, USAGE, BenchError
+from dermae_bench.errors import FAILED, STORAGE, USAGE, BenchError
 
 SUITE = click.argument("suite", type=click.Path(path_type=Path))
 
@@ -249,10 +249,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         code = error.exit_code
+    except KeyboardInterrupt:
+        code = 130
     except BrokenPipeError:
         # the reader of our output went away (as `head` does); nothing is wrong with the run
         sys.stderr.close()
         code = FAILED
+    except OSError as error:
+        click.echo(f"{error.filename or 'a file'} cannot be used: {error.strerror}", err=True)
+        code = STORAGE
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -74,7 +74,7 @@ def open_session(
     tasks = _Tasks(catalog, contents)
     loaded = load_suite(suite, catalog=catalog, tasks_of=tasks, preset=preset, sets=sets)
     planner = Planner(loaded.suite, catalog, contents, tasks.found)
-    rows = RowPlanner(planner).rows()
+    rows = RowPlanner(planner, loaded.resolved).rows()
     contents.save()
     return Session(
         loaded=loaded,
@@ -103,7 +103,8 @@ def run_suite(
     _need_data(session)
     stages = select(session.stages, options)
     outcome = _execute(session, stages, options, verbosity)
-    _publish(session, form)
+    with session.store.writable():
+        _publish(session, form)
     return _leave(session, outcome)
 
 

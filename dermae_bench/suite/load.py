@@ -101,8 +101,7 @@ def load_suite(
     if problems:
         raise SuiteError(_sorted(problems, [str(path), *(f"--set {setting}" for setting in sets)]))
     digest = _digest(base, catalog, resolved, given) if sets else None
-    # Path.expanduser raises for `~nobody`; such a path is reported as missing like any other
-    paths = tuple(GivenPath(*entry, _absolute(entry[2])) for entry in given)  # noqa: PTH111
+    paths = tuple(GivenPath(*entry, _absolute(entry[2])) for entry in given)
     return LoadedSuite(build(Suite, resolved), resolved, path, preset, presets, paths, digest, merged)
 
 

@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any, Literal
 
 from dermae_bench.errors import UserError
+from dermae_bench.suite.lineage import row_tasks
 from dermae_bench.suite.plan import COST_METRICS, Planner, SeedContext, sample_batch, set_name
 from dermae_bench.suite.spec import GeneratorRow, MetricSpec, Row, SamplesSpec
 from dermae_bench.suite.stage import Stage
@@ -44,11 +45,17 @@ class RowPlan:
 
 
 class RowPlanner:
-    """Adds to a planner everything that the rows of its suite need."""
+    """Adds to a planner everything that the rows of its suite need.
 
-    def __init__(self, planner: Planner) -> None:
+    Args:
+        planner: of the same suite.
+        resolved: the suite as normalised JSON, for what its image sets have labels of.
+    """
+
+    def __init__(self, planner: Planner, resolved: Mapping[str, Any]) -> None:
         self.plan = planner
         self.suite = planner.suite
+        self.resolved = resolved
 
     def rows(self) -> list[RowPlan]:
         """Every row of both boards, floors included; costs are planned first, since they need no training."""
@@ -72,7 +79,7 @@ class RowPlanner:
                     self._sample_cost(name, line.sampling),
                 )
         for entry in self.suite.rows:
-            for name, task in product(_names(entry.classifiers), self.suite.tasks):
+            for name, task in self._lines(entry):
                 yield ("classifier", name, task), self._predict_cost(name, self._trained_task(name, task))
 
     def _cost(
@@ -101,6 +108,14 @@ class RowPlanner:
 
     # -- classifiers -------------------------------------------------------------------------------------------
 
+    def _lines(self, entry: Row) -> Iterator[tuple[str, str]]:
+        """(classifier, task) of an entry; a task that its training set has no labels of makes no row."""
+        for name in _names(entry.classifiers):
+            known = self.plan.tasks
+            labelled = self.suite.tasks if known is None else row_tasks(self.resolved, known, name, entry.train)
+            for task in labelled:
+                yield name, task
+
     def _trained_task(self, name: str, task: str) -> str:
         spec = self.suite.classifiers[name]
         if spec.from_ is not None:
@@ -108,7 +123,7 @@ class RowPlanner:
         return spec.derive or task
 
     def _classifier_rows(self, entry: Row, costs: Mapping[Any, Stage]) -> Iterator[RowPlan]:
-        for name, task in product(_names(entry.classifiers), self.suite.tasks):
+        for name, task in self._lines(entry):
             trained = self._trained_task(name, task)
             names = {"classifier": name, "train": set_name(entry.train), "task": task}
             cells = tuple(

@@ -158,12 +158,12 @@ class ClassifierSpec:
     derive: str | None = None
     """Train on this task only and reach the others by summing class probabilities through the map."""
     from_: FromGenerator | None = None
-    """Written `from:` in the file."""
+    """Written `from:` in the file, in place of a plugin and a budget: a joint model's own predictions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """Classifiers crossed with training sets."""
+    """Classifiers, each fitted on one training set; several names under `train` are joined into one set."""
 
     classifiers: str | tuple[str, ...]
     """Name of a classifier, or several."""

@@ -113,7 +113,7 @@ def _photograph(image: Plane, view: View, photo: np.random.Generator, pixels: in
     image *= 1 - np.float32(photo.uniform(0.12, 0.30)) * np.clip(away - np.float32(0.25), 0, 1.6)
     if view.mask:
         reach = np.float32(photo.uniform(1.08, 1.2))
-        image *= step((reach - np.sqrt(away)) * np.float32(min(24.0, pixels / 4)))
+        image *= step((reach - np.sqrt(away)) * np.float32(min(24.0, pixels / 4)) + np.float32(0.5))
 
 
 def _hairs(image: Plane, view: View, photo: np.random.Generator, pixels: int) -> None:

@@ -62,6 +62,7 @@ def test_every_prediction_learns(prediction: str) -> None:
 
 def test_the_class_asked_for_is_drawn() -> None:
     options = {"prediction": "x0", "schedule": "cosine", "lr": 1e-2, "optimizer": "adamw", "decay": "cosine"}
+    options["modulation"] = "scale-shift"
     model = make(ConditionalDDPM, options)
     fit(model, steps=60, batch=12)
     pictures = drawn(model, GuidedSampling(steps=5, guidance=1), [0, 1, 2, 3, 4, 5], [0, 1, 2, 2, 1, 0])
