@@ -20,7 +20,7 @@ demo: $(STAMP)
 	$(BIN)/dermae-bench run suites/quickstart.yaml -j $(JOBS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -30,7 +30,7 @@ check: $(STAMP)
 	$(BIN)/codespell
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -m 'not gpu and not weights and not slurm and not ray and not bench' --durations 20
+	$(BIN)/python -m pytest -m 'not gpu and not weights and not slurm and not ray and not bench' -n $(JOBS) --durations 20
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest tests/bench -m bench --benchmark-columns median,min,max,rounds --benchmark-sort name

@@ -33,11 +33,14 @@ PRELOAD = (
     "diffusers.schedulers.scheduling_dpmsolver_multistep",
     "torchmetrics.classification",
     "torchmetrics.functional.classification",
+    # pyarrow asks pandas about whatever becomes a column, and imports it for that
+    "pandas",
+    "pyarrow.dataset",
     "pyarrow.parquet",
     "dermae_bench.execute.attempt",
     *(f"dermae_bench.execute.stages.{kind}" for kind in STAGES),
 )
-"""What the server imports: costly, used by many, and starting no thread (so pandas is not among them)."""
+"""What the server imports: costly, used by many, and starting no thread (see `processes.ENVIRONMENT`)."""
 
 LOG_BYTES = 50_000_000
 """A log that grows beyond this loses its middle."""

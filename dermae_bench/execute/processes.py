@@ -25,6 +25,8 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    # pandas imports numexpr where it is installed
+    "NUMEXPR_NUM_THREADS": "1",
     # `torch.cuda.is_available()` then heeds CUDA_VISIBLE_DEVICES and does not start CUDA in the server
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
     # arrow's allocator would start a thread in the server

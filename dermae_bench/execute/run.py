@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dermae_bench.errors import Diverged, PluginError, UserError
+from dermae_bench.errors import Diverged, InvalidOutput, PluginError, UserError
 from dermae_bench.execute.checkpoints import Checkpoint, Checkpoints
 from dermae_bench.plugin.contracts import Batch, Model
 from dermae_bench.plugin.images import ImageSet, resize
@@ -159,16 +159,18 @@ class FitRun:
                 hint="call run.optimizers(...) before the loop",
             )
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-        if len(self._optimizers) == 1:
+        if self._holds_all(parameters):
             loss.backward()  # type: ignore[no-untyped-call]
         else:
-            # the other optimisers' parameters must not collect gradients of this loss
+            # what another optimiser or none holds must not collect gradients of this loss
             loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
         limit = self.budget.clip if self.budget.clip is not None else float("inf")
         norm = nn.utils.clip_grad_norm_(parameters, limit)
         self._check_finite(loss.detach(), norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        # autocast keeps low-precision copies of weights until its outermost block ends, and the whole fit is inside one
+        torch.clear_autocast_cache()
         self._stepped = True
         self._last_loss = loss.detach()
 
@@ -261,6 +263,10 @@ class FitRun:
         if self._report is not None:
             self._report(self._step, self.budget.steps, self.curves[-1].get("loss") if self.curves else None)
 
+    def _holds_all(self, parameters: list[nn.Parameter]) -> bool:
+        held = {id(p) for p in parameters}
+        return all(id(p) in held for p in self._parameters if p.requires_grad)
+
     def _check_finite(self, loss: Tensor, norm: Tensor) -> None:
         """Raise `Diverged` for this step; on a GPU for the step before, so that nothing waits for the device."""
         both = torch.stack([loss.float().reshape(()), norm.float().reshape(())])
@@ -322,6 +328,10 @@ class FitRun:
         self.model.eval()
         with self.averaged(), torch.no_grad():
             value = self._validate()
+            if not isfinite(value):
+                raise InvalidOutput(
+                    f"the metric that selects weights is not finite after step {self._step - 1}: {value}"
+                )
             if self.best is None or self._better * value > self._better * self.best[1]:
                 self.best = (self._step, value)
                 self._best_state = {
@@ -376,8 +386,14 @@ class FitRun:
             for name, tensor in _under(tensors, f"optimizer.{number}.").items():
                 index, _, field_name = name.partition(".")
                 state.setdefault(int(index), {})[field_name] = tensor
+            # JSON has no tuples, and an optimiser may ask for one
+            groups = [
+                {k: tuple(v) if isinstance(begun.get(k), tuple) else v for k, v in group.items()}
+                for group, begun in zip(groups, optimizer.param_groups, strict=True)
+            ]
             optimizer.load_state_dict({"state": state, "param_groups": groups})
-        self._step = int(facts["step"])
+        # a checkpoint is written after the validation of its step
+        self._step = self._validated_at = int(facts["step"])
         self.images_seen = int(facts["images_seen"])
         self.best = (int(facts["best"][0]), float(facts["best"][1])) if facts["best"] else None
         self.curves = list(facts["curves"])
@@ -404,6 +420,7 @@ class _Averaged:
     def _put(self, tensors: list[Tensor]) -> None:
         for parameter, tensor in zip(self.parameters, tensors, strict=True):
             parameter.copy_(tensor)
+        torch.clear_autocast_cache()
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

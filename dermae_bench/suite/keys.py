@@ -15,6 +15,7 @@ from dermae_bench.store.environment import major_minor
 from dermae_bench.suite.stage import KEY_VERSION
 
 PACKAGE = Path(__file__).parent.parent
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 SHARED = ("execute/stages/common.py", "plugin/images.py", "plugin/data.py")
 """Harness sources that decide how any stage reads images and labels."""
@@ -108,6 +109,9 @@ class Identities:
 
 
 def _copied(value: Any) -> Any:
+    # most values are scalars, and asking for an abstract class is slow
+    if type(value) in _SCALARS:
+        return value
     if isinstance(value, Mapping):
         return {str(key): _copied(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

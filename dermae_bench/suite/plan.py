@@ -68,7 +68,7 @@ class Planner:
         self.missing: str | None = None
         self.stages: list[Stage] = []
         self._by_key: dict[str, Stage] = {}
-        self._made: dict[Any, Stage] = {}
+        self._prepared: Stage | None = None
         self.image_size = int(suite.dataset.params["image_size"])
 
     # -- one stage ---------------------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ class Planner:
         identity = key or f"?{kind}/{name}"
         if identity in self._by_key:
             return self._by_key[identity]
-        plugins = {card.name: asdict(self.catalog.reference(card.name)) for card in cards}
+        plugins = {card.name: dict(vars(self.catalog.reference(card.name))) for card in cards}
         stage = Stage(
             kind=kind,
             name=name,
@@ -125,17 +125,20 @@ class Planner:
 
     def prepare(self) -> Stage:
         """Decode and resize every image once."""
+        if self._prepared is not None:
+            return self._prepared
         spec = self.suite.dataset
         card = self.catalog.card("dataset", spec.plugin)
         hashed = self.hashed(spec.params, card)
         work = {"plugin": spec.plugin, "params": self.identities.absolute(spec.params, card.params)}
-        return self.add(
+        self._prepared = self.add(
             "prepare",
             f"prepare/{spec.plugin}",
             work,
             None if hashed is None else {"plugin": spec.plugin, "params": hashed},
             [card],
         )
+        return self._prepared
 
     def task(self, name: str | None) -> dict[str, Any] | None:
         """A task as models receive it: with the prepared image size; None while the data are missing."""

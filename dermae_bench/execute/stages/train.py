@@ -65,7 +65,8 @@ def train(context: StageContext) -> dict[str, Any]:
         stop=context.stop,
     )
     context.phase = "fitting"
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=work["precision"] == "bf16")
+    # without its cache, which would hold the first step's weights until the fit is over
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=work["precision"] == "bf16", cache_enabled=False)
     with autocast:
         # the three kinds share one call; only classifiers know teachers
         fit: Any = model.fit
