@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from dermae_bench.errors import FAILED, OK, BenchError
+from dermae_bench.execute.progress import plain
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.testing import run_checks
 
@@ -19,13 +20,12 @@ def check_plugins(names: Sequence[str], plugins_dir: Path | None) -> int:
         try:
             kind, results = run_checks(name, plugins_dir)
         except BenchError as error:
-            click.echo(f"FAIL  {name}: {error}")
+            click.echo(f"FAIL  {name}: {plain(str(error), 2000)}")
             code = FAILED
             continue
         for result in results:
-            click.echo(
-                f"{'ok  ' if result.reason is None else 'FAIL'}  {kind} {name}: {result.name}"
-                + (f": {result.reason}" if result.reason else "")
-            )
+            state = "FAIL" if result.reason is not None else "skip" if result.skipped is not None else "ok  "
+            why = result.reason if result.reason is not None else result.skipped
+            click.echo(f"{state}  {kind} {name}: {result.name}" + (f": {plain(why, 2000)}" if why else ""))
             code = code if result.reason is None else FAILED
     return code

@@ -174,13 +174,16 @@ class Model(nn.Module, ABC):
         """What ONE image costs: `sample` (with its `Sampling`) or `predict`, in passes of the parts."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoOptions:
+    """The sampling of a generator that knows one way to draw."""
+
+
 class Generator(Model):
     """Learns a distribution of images and draws from it."""
 
-    @dataclass(frozen=True, kw_only=True)
-    class Sampling:
-        """No options: one way to draw."""
-
+    Sampling: ClassVar[type] = NoOptions
+    """Frozen keyword-only dataclass of the suite's `sampling:`: how images are drawn, never how they are learnt."""
     tiny_sampling: ClassVar[Mapping[str, Any]] = {}
     """Sampling values small enough for the conformance kit."""
     conditional: ClassVar[bool] = False

@@ -13,16 +13,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dermae_bench.errors import PluginError
+from dermae_bench.errors import BenchError, PluginError
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.plugin.loading import load_plugin
 from dermae_bench.testing.checks import Check, checks_for
 
 
 def run_checks(name: str, plugins_dir: Path | None = None) -> tuple[str, Sequence[Check]]:
-    """(kind, results) of every check that applies to the plugin `name`; imports it in this process."""
+    """(kind, results) of every check that applies to the plugin `name`; imports it in this process.
+
+    Raises:
+        PluginError: there is no such plugin, or it cannot be imported.
+    """
     reference = Catalog(plugins_dir).reference(name)
-    kind, cls = load_plugin(reference.name, reference.module, reference.file)
+    try:
+        kind, cls = load_plugin(reference.name, reference.module, reference.file)
+    except BenchError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"plugin {name!r} cannot be imported: {type(error).__name__}: {error}") from error
     return kind, checks_for(kind, cls)
 
 

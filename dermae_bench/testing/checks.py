@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,66 +25,72 @@ class Check:
 
     name: str
     reason: str | None
+    skipped: str | None = None
+    """Why it could not be tried; then it is neither kept nor broken."""
 
 
 def checks_for(kind: str, cls: type[Any]) -> Sequence[Check]:
     """Run every check of a kind on a class; one that raises does not stop the others."""
-    # the last bit depends on the number of threads; `_unchanged` then watches this one
+    # the last bit depends on the number of threads; `_watched` then looks after this one
     torch.set_num_threads(1)
-    functions: list[Callable[[type[Any]], None]] = [_schema, *_BY_KIND[kind]]
-    if kind == "generator" and models.is_joint(cls):
-        functions += models.CLASSIFIER_CHECKS
-    return [_run(function, cls) for function in functions]
+    if kind in _MODELS:
+        trial = models.Trial(cls)
+        checks = models.JOINT_CHECKS if kind == "generator" and models.is_joint(cls) else _MODELS[kind]
+        tried: list[tuple[Callable[[Any], None], Any]] = [(function, trial) for function in checks]
+    else:
+        tried = [(function, cls) for function in _OTHERS[kind]]
+    changed: dict[str, None] = {}
+    found = [_run(function, subject, changed) for function, subject in [(_schema, cls), *tried]]
+    return [*found, Check("The process stays as it was (folder, dtype, threads, modes)", "; ".join(changed) or None)]
 
 
-def _run(function: Callable[[type[Any]], None], cls: type[Any]) -> Check:
+def _run(function: Callable[[Any], None], subject: Any, changed: dict[str, None]) -> Check:
     name = (function.__doc__ or function.__name__).strip().rstrip(".")
-    with _unchanged() as leaks:
+    with _watched(changed):
         try:
-            function(cls)
+            function(subject)
+        except models.Untried as why:
+            return Check(name, None, str(why))
         except DataMissing as error:
-            return Check(name, f"needs data that are not there: {error}")
+            return Check(name, None, f"needs data that are not there: {error}")
         except Exception as error:  # noqa: BLE001 (a plugin may raise anything; it becomes the reason)
             where = traceback.extract_tb(error.__traceback__)[-1]
             return Check(name, f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})")
-    return Check(name, "; ".join(leaks) or None)
+    return Check(name, None)
 
 
-class _unchanged:
-    """Notes global state that a plugin changed and puts it back."""
+_GLOBAL: Mapping[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
+    "the working folder": (Path.cwd, os.chdir),
+    "torch's default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+    "torch's threads": (torch.get_num_threads, torch.set_num_threads),
+    "deterministic algorithms": (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+    "the precision of matrix products": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    "gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+    "numpy's error handling": (np.geterr, lambda before: np.seterr(**before)),
+}
+"""What a plugin could change for everybody after it: how to read it, and how to put it back."""
 
-    def __enter__(self) -> list[str]:
-        self.leaks: list[str] = []
-        self.before = self._state()
-        return self.leaks
 
-    def __exit__(self, *error: object) -> None:
-        after = self._state()
-        self.leaks += [
-            f"changed {name}: {self.before[name]} -> {after[name]}"
-            for name in after
-            if after[name] != self.before[name]
-        ]
-        os.chdir(self.before["the working folder"])
-        torch.set_default_dtype(self.before["torch's default dtype"])
-        torch.set_num_threads(self.before["torch's threads"])
-
-    @staticmethod
-    def _state() -> dict[str, Any]:
-        return {
-            "the working folder": str(Path.cwd()),
-            "torch's default dtype": torch.get_default_dtype(),
-            "torch's threads": torch.get_num_threads(),
-            "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
-            "gradient mode": torch.is_grad_enabled(),
-            "numpy's error handling": str(np.geterr()),
-        }
+@contextlib.contextmanager
+def _watched(changed: dict[str, None]) -> Iterator[None]:
+    """Note global state that a plugin changed, and put it back."""
+    before = {name: read() for name, (read, _) in _GLOBAL.items()}
+    try:
+        yield
+    finally:
+        for name, (read, put) in _GLOBAL.items():
+            after = read()
+            if after != before[name]:
+                changed[f"changed {name}: {before[name]} -> {after}"] = None
+                put(before[name])
 
 
 def _schema(cls: type[Any]) -> None:
-    """Config is a documented, frozen dataclass with a schema."""
+    """Config (and Sampling) are documented, frozen dataclasses with a schema."""
     schema = schema_of(cls.Config)
-    undocumented = [name for name, about in schema.get("properties", {}).items() if not about.get("description")]
+    undocumented = list(_undocumented(schema))
+    if hasattr(cls, "Sampling"):
+        undocumented += [f"Sampling.{name}" for name in _undocumented(schema_of(cls.Sampling))]
     assert not undocumented, f"fields without a docstring: {', '.join(undocumented)}"
     given = dict(getattr(cls, "tiny", {}) or {})
     values, findings = check(given, schema)
@@ -93,15 +100,21 @@ def _schema(cls: type[Any]) -> None:
     build(cls.Config, values)
 
 
-def _of(module: Any, kind: str) -> Iterator[Callable[[type[Any]], None]]:
-    yield from getattr(module, f"{kind.upper()}_CHECKS")
+def _undocumented(schema: Mapping[str, Any], at: str = "") -> Iterator[str]:
+    for name, about in schema.get("properties", {}).items():
+        if not about.get("description"):
+            yield f"{at}{name}"
+        for inner in (about, about.get("items", {}), *about.get("anyOf", ())):
+            yield from _undocumented(inner, f"{at}{name}.")
 
 
-_BY_KIND: dict[str, list[Callable[[type[Any]], None]]] = {
-    "generator": list(_of(models, "generator")),
-    "pretrainer": list(_of(models, "pretrainer")),
-    "classifier": list(_of(models, "classifier")),
-    "dataset": list(_of(others, "dataset")),
-    "extractor": list(_of(others, "extractor")),
-    "metric": list(_of(others, "metric")),
+_MODELS: Mapping[str, Sequence[Callable[[models.Trial], None]]] = {
+    "generator": models.GENERATOR_CHECKS,
+    "pretrainer": models.PRETRAINER_CHECKS,
+    "classifier": models.CLASSIFIER_CHECKS,
+}
+_OTHERS: Mapping[str, Sequence[Callable[[type[Any]], None]]] = {
+    "dataset": others.DATASET_CHECKS,
+    "extractor": others.EXTRACTOR_CHECKS,
+    "metric": others.METRIC_CHECKS,
 }
