@@ -79,7 +79,8 @@ def attempt(folder: Path) -> None:
         }
         if isinstance(error, Damaged):
             result["damaged"] = True
-    write_text(folder / "result.json", json.dumps(result))
+    # not flushed: after a power cut nobody waits for it, and what is finished is told by the manifest
+    write_text(folder / "result.json", json.dumps(result), durable=False)
 
 
 def _category(error: BaseException) -> str:

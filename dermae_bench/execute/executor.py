@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from dermae_bench.durable import canonical, write_text
-from dermae_bench.errors import NothingMatched, StorageError
+from dermae_bench.errors import StorageError
+from dermae_bench.execute.choices import Options as Options
+from dermae_bench.execute.choices import Outcome as Outcome
+from dermae_bench.execute.choices import matches
+from dermae_bench.execute.choices import select as select
+from dermae_bench.execute.endings import tail, why
 from dermae_bench.execute.local import Ended
 from dermae_bench.store.artifacts import Failure, Lease, Store, free_bytes
 from dermae_bench.store.environment import environment
@@ -43,66 +46,6 @@ class Display(Protocol):
     def finished(self, key8: str, name: str, seconds: float) -> None: ...
     def cached(self, count: int) -> None: ...
     def failed(self, key8: str, name: str, reason: str) -> None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How a plan is walked."""
-
-    jobs: int = 1
-    only: Sequence[str] = ()
-    skip: Sequence[str] = ()
-    force: Sequence[str] = ()
-    """Patterns of stage names to do again although the store holds them."""
-    fail_fast: bool = False
-    timeout: float | None = None
-    """Seconds an attempt may take."""
-
-
-@dataclass
-class Outcome:
-    """What became of a plan."""
-
-    cached: int = 0
-    done: list[Stage] = field(default_factory=list)
-    failed: dict[str, Failure] = field(default_factory=dict)
-    """Key -> why."""
-    blocked: list[Stage] = field(default_factory=list)
-    """Stages that were not tried because an input failed or was not selected."""
-    interrupted: int | None = None
-    """Signal that ended the run, if one did."""
-
-
-def select(stages: Sequence[Stage], options: Options) -> list[Stage]:
-    """Stages whose names match `--only` / `--skip`, together with everything they need.
-
-    Raises:
-        NothingMatched: none is left.
-    """
-    if not options.only and not options.skip:
-        return list(stages)
-    chosen = [
-        stage
-        for stage in stages
-        if (not options.only or _matches(stage.name, options.only)) and not _matches(stage.name, options.skip)
-    ]
-    if not chosen:
-        raise NothingMatched(
-            "--only / --skip leave no stage", hint="`dermae-bench plan` prints the names of the stages"
-        )
-    wanted: set[str] = set()
-    todo = list(chosen)
-    while todo:
-        stage = todo.pop()
-        if stage.key not in wanted:
-            wanted.add(stage.key)
-            todo += stage.inputs.values()
-    skipped = {stage.key for stage in stages if _matches(stage.name, options.skip)}
-    return [stage for stage in stages if stage.key in wanted - skipped]
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"*{pattern}*") for pattern in patterns)
 
 
 class Executor:
@@ -167,7 +110,7 @@ class Executor:
         again: set[str] = set()
         left = []
         for stage in stages:
-            forced = bool(self.options.force) and _matches(stage.name, self.options.force)
+            forced = bool(self.options.force) and matches(stage.name, self.options.force)
             if forced or any(source.key in again for source in stage.inputs.values()):
                 # what reads a stage that is done again has the same key and would be served from the store
                 again.add(stage.key)
@@ -309,14 +252,14 @@ class Executor:
             self._quarantined.add(stage.key)
             self.display.failed(stage.key[:8], stage.name, result["reason"])
             return Failure(key=stage.key, name=stage.name, reason=result["reason"], category="damaged")
-        category, reason = _why(result, ended)
+        category, reason = why(result, ended)
         failure = Failure(
             key=stage.key,
             name=stage.name,
             reason=reason,
             category=category,
             phase=str(result.get("phase", "")),
-            traceback=str(result.get("traceback", "")) or _tail(folder / "stderr.log"),
+            traceback=str(result.get("traceback", "")) or tail(folder / "stderr.log"),
             seconds=round(seconds, 3),
             max_rss_mb=ended.max_rss_mb,
         )
@@ -344,33 +287,6 @@ class Executor:
         assert self._backend is not None
         for key in list(self._running):
             self._backend.terminate(key)
-
-
-def _why(result: Mapping[str, Any], ended: Ended) -> tuple[str, str]:
-    if result:
-        return str(result["category"]), str(result["reason"])
-    if ended.reason == "timeout":
-        return "timeout", f"took longer than allowed ({ended.seconds:.0f} s)"
-    if ended.reason == "server-died":
-        return "lost", "the fork server died"
-    if ended.reason not in {"exit", ""}:
-        return "crashed", ended.reason
-    if ended.code == 0:
-        return "crashed", "the process left with 0 but without a result"
-    if ended.code is not None and ended.code < 0:
-        number = -ended.code
-        name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
-        return ("oom" if number == signal.SIGKILL else "crashed"), f"killed by {name}" + (
-            " (out of memory?)" if number == signal.SIGKILL else ""
-        )
-    return "crashed", f"the process left with {ended.code} but without a result"
-
-
-def _tail(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")[-4000:]
-    except OSError:
-        return ""
 
 
 def _event(stage: Stage) -> dict[str, Any]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
 from math import isfinite
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dermae_bench.errors import Diverged, InvalidOutput, PluginError, UserError
+from dermae_bench.execute.averaging import Average
 from dermae_bench.execute.checkpoints import Checkpoint, Checkpoints
+from dermae_bench.execute.steps import BudgetOf as BudgetOf
+from dermae_bench.execute.steps import Stopped as Stopped
+from dermae_bench.execute.steps import batch_indices as batch_indices
+from dermae_bench.execute.steps import order as order
+from dermae_bench.execute.steps import reseed as reseed
 from dermae_bench.plugin.contracts import Batch, Model
 from dermae_bench.plugin.images import ImageSet, resize
 from dermae_bench.plugin.noise import seed_of
@@ -25,52 +26,6 @@ from dermae_bench.plugin.noise import seed_of
 CHECKPOINT_SECONDS = 120.0
 LOGGED_POINTS = 500
 """Points kept on a curve at most; a run of more steps logs every k-th."""
-
-
-class Stopped(Exception):
-    """A signal asked the stage to stop; its checkpoint is written."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BudgetOf:
-    """The budget of one fit, as the suite states it."""
-
-    steps: int
-    batch_size: int
-    ema: float | None = None
-    clip: float | None = 1.0
-    select: str = "last"
-    every: int | None = None
-    checkpoint: int | None = None
-    phases: Mapping[str, int] = field(default_factory=dict)
-
-
-def reseed(seed: int, *words: object) -> None:
-    """Set torch, numpy and random from (seed, words): no RNG state ever needs to be saved."""
-    number = seed_of(seed, *words)
-    torch.manual_seed(number)
-    np.random.seed(number % 2**32)
-    random.seed(number)
-
-
-@lru_cache(maxsize=4)
-def order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """Shuffled positions of one pass over `count` images: a pure function of (seed, epoch)."""
-    return np.random.default_rng((seed, epoch)).permutation(count)
-
-
-def batch_indices(seed: int, step: int, count: int, size: int) -> NDArray[np.int64]:
-    """Positions of the images of a step. Passes follow each other without a gap: every image is seen equally often."""
-    first = step * size
-    found: list[NDArray[np.int64]] = []
-    needed = size
-    while needed:
-        epoch, offset = divmod(first, count)
-        taken = order(seed, epoch, count)[offset : offset + needed]
-        found.append(taken)
-        first += len(taken)
-        needed -= len(taken)
-    return np.concatenate(found)
 
 
 class FitRun:
@@ -114,7 +69,7 @@ class FitRun:
         self._stop = stop
         self._optimizers: tuple[Optimizer, ...] = ()
         self._parameters = [p for p in model.parameters()]
-        self._ema: list[Tensor] = []
+        self._average = Average(self._parameters, budget.ema)
         self._best_state: dict[str, Tensor] | None = None
         self._step = 0
         self._phase_starts = self._lay_out_phases()
@@ -206,14 +161,10 @@ class FitRun:
         """The weights that stand for the row: best on `val` if asked for, else EMA if there is one, else the last."""
         if self._best_state is not None:
             return self._best_state
-        with self.averaged():
+        with self._average.inside():
             return {
                 name: tensor.detach().cpu().clone().contiguous() for name, tensor in self.model.state_dict().items()
             }
-
-    def averaged(self) -> _Averaged:
-        """Context in which the model carries its EMA weights (if the budget has an EMA)."""
-        return _Averaged(self._parameters, self._ema)
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
@@ -252,7 +203,7 @@ class FitRun:
             raise PluginError(
                 "an item of run.batches() passed without run.step()", hint="every budget step must be an optimiser step"
             )
-        self._update_average()
+        self._average.update(self._step)
         self.images_seen += images
         if self._step % self._log_every == 0 or self._step == self.budget.steps - 1:
             scalars = {"loss": self._last_loss, **self._pending}
@@ -296,15 +247,6 @@ class FitRun:
         if not isfinite(norm):
             raise Diverged(step, "gradient norm")
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        if not self._ema:
-            return
-        assert self.budget.ema is not None
-        # warm-up of the average (as in diffusers' EMAModel): a young average must not remember the random start
-        decay = min(self.budget.ema, (1 + self._step) / (10 + self._step))
-        torch._foreach_lerp_(self._ema, [p.detach() for p in self._parameters], 1 - decay)
-
     def _between_items(self) -> None:
         self._select(final=False)
         stop = self._stop is not None and self._stop()
@@ -326,7 +268,7 @@ class FitRun:
         self._validated_at = self._step
         training = self.model.training
         self.model.eval()
-        with self.averaged(), torch.no_grad():
+        with self._average.inside(), torch.no_grad():
             value = self._validate()
             if not isfinite(value):
                 raise InvalidOutput(
@@ -338,12 +280,14 @@ class FitRun:
                     k: v.detach().cpu().clone().contiguous() for k, v in self.model.state_dict().items()
                 }
         self.model.train(training)
+        # the copies of weights that autocast made in there know no gradient
+        torch.clear_autocast_cache()
         if self.curves:
             self.curves[-1]["validation"] = value
 
     def _save(self) -> None:
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"ema.{i}": v for i, v in enumerate(self._ema)}
+        tensors |= {f"ema.{i}": v for i, v in enumerate(self._average.values)}
         tensors |= {f"best.{k}": v for k, v in (self._best_state or {}).items()}
         groups = []
         for number, optimizer in enumerate(self._optimizers):
@@ -372,13 +316,12 @@ class FitRun:
                 "run.batches() was asked for before run.optimizers()", hint="register every optimiser before the loop"
             )
         found = self._checkpoints.load()
-        if self.budget.ema is not None:
-            self._ema = [p.detach().clone() for p in self._parameters]
+        self._average.start()
         if found is None:
             return
         tensors, facts = found.tensors, found.facts
         self.model.load_state_dict(_under(tensors, "model."))
-        for i, average in enumerate(self._ema):
+        for i, average in enumerate(self._average.values):
             average.copy_(tensors[f"ema.{i}"])
         self._best_state = _under(tensors, "best.") or None
         for number, (optimizer, groups) in enumerate(zip(self._optimizers, facts["groups"], strict=True)):
@@ -387,40 +330,16 @@ class FitRun:
                 index, _, field_name = name.partition(".")
                 state.setdefault(int(index), {})[field_name] = tensor
             # JSON has no tuples, and an optimiser may ask for one
-            groups = [
+            restored = [
                 {k: tuple(v) if isinstance(begun.get(k), tuple) else v for k, v in group.items()}
                 for group, begun in zip(groups, optimizer.param_groups, strict=True)
             ]
-            optimizer.load_state_dict({"state": state, "param_groups": groups})
+            optimizer.load_state_dict({"state": state, "param_groups": restored})
         # a checkpoint is written after the validation of its step
         self._step = self._validated_at = int(facts["step"])
         self.images_seen = int(facts["images_seen"])
         self.best = (int(facts["best"][0]), float(facts["best"][1])) if facts["best"] else None
         self.curves = list(facts["curves"])
-
-
-class _Averaged:
-    """Swaps EMA weights in, and the trained ones back."""
-
-    def __init__(self, parameters: list[nn.Parameter], average: list[Tensor]) -> None:
-        self.parameters = parameters
-        self.average = average
-        self._kept: list[Tensor] = []
-
-    def __enter__(self) -> None:
-        if self.average:
-            self._kept = [p.detach().clone() for p in self.parameters]
-            self._put(self.average)
-
-    def __exit__(self, *error: Any) -> None:
-        if self.average:
-            self._put(self._kept)
-
-    @torch.no_grad()
-    def _put(self, tensors: list[Tensor]) -> None:
-        for parameter, tensor in zip(self.parameters, tensors, strict=True):
-            parameter.copy_(tensor)
-        torch.clear_autocast_cache()
 
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

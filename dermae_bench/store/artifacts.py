@@ -114,6 +114,11 @@ class Store:
         except Damaged:
             self.quarantine(kind, key)
             raise
+        strangers = sorted({path.name for path in folder.iterdir()} - {*manifest.files, MANIFEST})
+        if strangers:
+            # nobody but a commit writes here: what its manifest does not list was put there by a mistake
+            self.quarantine(kind, key)
+            raise Damaged(f"store entry {kind}/{key} holds {strangers[0]}, which its manifest does not list")
         for name, about in manifest.files.items():
             path = folder / name
             if not path.is_file() or path.stat().st_size != about["bytes"] or digest_file(path) != about["sha256"]:
@@ -135,13 +140,19 @@ class Store:
         write_text(work / MANIFEST, canonical(asdict(manifest)))
         target = self.folder(manifest.kind, manifest.key)
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            work.rename(target)
-        except OSError as error:
-            if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
-                raise
-            # another run finished the same stage first; equal keys mean equal results
-            shutil.rmtree(work)
+        while True:
+            try:
+                work.rename(target)
+            except OSError as error:
+                if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+                    raise
+                if not self.has(manifest.kind, manifest.key):
+                    # what lies there lost its manifest: it is no finished stage
+                    self.quarantine(manifest.kind, manifest.key)
+                    continue
+                # another run finished the same stage first; equal keys mean equal results
+                shutil.rmtree(work)
+            break
         sync_folder(target.parent)
 
     def failure(self, key: str) -> Failure | None:
@@ -206,19 +217,29 @@ class Lease:
 
     def take(self) -> bool:
         """Try to take it; False when another run holds it."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        while True:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            except FileNotFoundError:
+                # the former holder finished and removed the folder just now
+                continue
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(handle)
+                return False
+            if self._is_ours(handle):
+                self._handle = handle
+                return True
+            # removed between our open and our lock: others would lock another file of this name
+            os.close(handle)
+
+    def _is_ours(self, handle: int) -> bool:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
+            return self.path.stat().st_ino == os.fstat(handle).st_ino
+        except FileNotFoundError:
             return False
-        # the former holder may have finished and removed the folder between our open and our lock
-        if not self.path.exists() or self.path.stat().st_ino != os.fstat(handle).st_ino:
-            os.close(handle)
-            return self.take()
-        self._handle = handle
-        return True
 
     def release(self) -> None:
         """Let others have it."""

@@ -22,9 +22,11 @@ class Contents:
         self._memo: dict[str, list[object]] = {}
         self._dirty = False
         try:
-            self._memo = json.loads(memo.read_text())
+            read = json.loads(memo.read_text())
         except (OSError, ValueError):
-            self._memo = {}
+            return
+        if isinstance(read, dict):
+            self._memo = {path: mark for path, mark in read.items() if isinstance(mark, list) and len(mark) == 4}
 
     def file(self, path: Path) -> str:
         """SHA-256 of a file's bytes.
@@ -37,7 +39,7 @@ class Contents:
         return self._digest(str(path.resolve()), path.stat())
 
     def folder(self, path: Path) -> str:
-        """SHA-256 over relative names and contents of every file below `path`, hidden ones left out.
+        """SHA-256 over relative names and contents of every file below `path`, hidden ones left out, links followed.
 
         Raises:
             DataMissing: there is no such folder.
@@ -47,12 +49,19 @@ class Contents:
         root = str(path.resolve())
         found: list[tuple[str, str]] = []
         todo = [root]
+        linked = {root}
         while todo:
             with os.scandir(todo.pop()) as entries:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
-                    if entry.is_dir(follow_symlinks=False):
+                    if entry.is_dir():
+                        if entry.is_symlink():
+                            # a link to a folder above would be walked for ever
+                            target = os.path.realpath(entry.path)
+                            if target in linked or root.startswith(f"{target}{os.sep}"):
+                                continue
+                            linked.add(target)
                         todo.append(entry.path)
                     elif entry.is_file():
                         found.append((os.path.relpath(entry.path, root), self._digest(entry.path, entry.stat())))

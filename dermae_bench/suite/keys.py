@@ -22,8 +22,16 @@ SHARED = ("execute/stages/common.py", "plugin/images.py", "plugin/data.py")
 
 HARNESS: Mapping[str, tuple[str, ...]] = {
     "prepare": ("execute/stages/prepare.py", "plugin/decode.py", "plugin/splits.py"),
-    "train": ("execute/stages/train.py", "execute/run.py", "plugin/noise.py", "plugin/schedules.py", *SHARED),
-    "sample": ("execute/stages/sample.py", "plugin/noise.py", *SHARED),
+    "train": (
+        "execute/stages/train.py",
+        "execute/run.py",
+        "execute/steps.py",
+        "execute/averaging.py",
+        "plugin/noise.py",
+        "plugin/schedules.py",
+        *SHARED,
+    ),
+    "sample": ("execute/stages/sample.py", "execute/steps.py", "plugin/noise.py", *SHARED),
     "extract": ("execute/stages/extract.py", *SHARED),
     "predict": ("execute/stages/predict.py", *SHARED),
     "score": ("execute/stages/score.py", "plugin/measures.py"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from dermae_bench.errors import DataMissing
@@ -11,6 +11,11 @@ from dermae_bench.plugin.catalog import Card, Catalog
 from dermae_bench.plugin.checking import check
 from dermae_bench.store.contents import Contents
 from dermae_bench.suite.keys import Identities
+from dermae_bench.suite.parts import Parts as Parts
+from dermae_bench.suite.parts import SeedContext as SeedContext
+from dermae_bench.suite.parts import sample_batch as sample_batch
+from dermae_bench.suite.parts import set_name as set_name
+from dermae_bench.suite.parts import where_to_get
 from dermae_bench.suite.spec import ClassifierSpec, SamplesSpec, Suite
 from dermae_bench.suite.stage import Stage, key_of
 
@@ -18,34 +23,6 @@ SHARD = 1024
 """Images of a sample shard: what a killed sampling stage loses at most."""
 COST_METRICS = ("compute", "parameters")
 """Counted for every model without being asked for."""
-
-
-@dataclass(frozen=True)
-class SeedContext:
-    """One choice of seeds, by role."""
-
-    generator: int = 0
-    pretrain: int = 0
-    classifier: int = 0
-
-
-@dataclass(frozen=True)
-class Parts:
-    """An image set as stages see it: real splits and sample artifacts, joined."""
-
-    spec: tuple[Mapping[str, Any], ...]
-    """{"split": name} or {"samples": role of the input}."""
-    samples: tuple[tuple[str, Stage], ...]
-    """Role -> sample stage."""
-
-    @property
-    def generated(self) -> bool:
-        return bool(self.samples)
-
-
-def sample_batch(image_size: int) -> int:
-    """Images sampled, predicted or extracted together: a pure function of the size, since it is part of keys."""
-    return max(4, min(64, 64 * 128 * 128 // (image_size * image_size)))
 
 
 class Planner:
@@ -118,7 +95,7 @@ class Planner:
         try:
             return self.identities.params(value, card.params)
         except DataMissing as error:
-            self.missing = self.missing or _where_to_get(error, card)
+            self.missing = self.missing or where_to_get(error, card)
             return None
 
     # -- data --------------------------------------------------------------------------------------------------
@@ -344,13 +321,3 @@ class Planner:
             return self.model("generator", generator.plugin, generator.params, generator.task)
         assert spec.plugin is not None
         return self.model("classifier", spec.plugin, spec.params, task)
-
-
-def set_name(train: str | Sequence[str]) -> str:
-    """How a training set is called on boards."""
-    return train if isinstance(train, str) else " + ".join(train)
-
-
-def _where_to_get(error: DataMissing, card: Card) -> str:
-    home = card.flags.get("home")
-    return f"{error.message}; {home}" if home else error.message

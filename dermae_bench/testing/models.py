@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,11 @@ class Trial:
         """The fitted model."""
         return self.run().model
 
+    @cached_property
+    def fresh(self) -> Model:
+        """A seeded model that nobody fits, in eval mode."""
+        return make(self.cls).eval()
+
     def reloaded(self) -> Model:
         """A new model with the fitted weights, as another process would make it."""
         model = make(self.cls)
@@ -152,7 +158,7 @@ def spends_its_budget(trial: Trial) -> None:
     run = trial.run()
     run.check_spent()
     assert any("loss" in point for point in run.curves), "no loss was seen"
-    assert not same(make(trial.cls).state_dict(), run.model.state_dict()), "the weights are as they were"
+    assert not same(trial.fresh.state_dict(), run.model.state_dict()), "the weights are as they were"
 
 
 def repeats(trial: Trial) -> None:
@@ -208,7 +214,7 @@ def _answers(model: Any, cls: type[Any]) -> list[Tensor]:
 
 def leaves_frozen_alone(trial: Trial) -> None:
     """Modules attached by frozen() have the same weights after the fit, and are in eval mode."""
-    fresh, fitted = make(trial.cls), trial.fit()
+    fresh, fitted = trial.fresh, trial.fit()
     for name, module in fitted.frozen_modules.items():
         assert not any(part.training for part in module.modules()), f"{name} is in train mode"
         if name in fresh.frozen_modules:
@@ -218,7 +224,7 @@ def leaves_frozen_alone(trial: Trial) -> None:
 
 def states_its_cost(trial: Trial) -> None:
     """cost() gives units that run, on one image."""
-    model = make(trial.cls).eval()
+    model = trial.fresh
     ways: list[tuple[Of, Any]] = []
     if hasattr(trial.cls, "sample"):
         ways.append(("sample", _sampling(trial.cls)))

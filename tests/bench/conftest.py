@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-FIGURES = pytest.StashKey[list[tuple[str, dict[str, Any]]]]()
+FIGURES = pytest.StashKey[dict[str, dict[str, Any]]]()
 Call = Callable[[], Any]
 Race = Callable[..., dict[str, float]]
 
@@ -67,18 +67,15 @@ def race(benchmark: Any, request: pytest.FixtureRequest) -> Race:
 def note(benchmark: Any, request: pytest.FixtureRequest, figures: dict[str, Any]) -> None:
     """Keep figures in the benchmark's file and for the summary in the terminal."""
     benchmark.extra_info.update(figures)
-    kept = request.config.stash.setdefault(FIGURES, [])
-    kept.append((request.node.name, dict(benchmark.extra_info)))
+    request.config.stash.setdefault(FIGURES, {})[request.node.name] = dict(benchmark.extra_info)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    found = config.stash.get(FIGURES, [])
+    found = config.stash.get(FIGURES, {})
     if found:
         terminalreporter.section("figures (ratio: how many times faster than the peer of the same run)")
-    for name, figures in found:
-        words = [
-            f"{key} {value:.3g}" if isinstance(value, float) else f"{key} {value}" for key, value in figures.items()
-        ]
+    for name, figures in found.items():
+        words = [f"{key} {v:.3g}" if isinstance(v, float) else f"{key} {v}" for key, v in figures.items()]
         terminalreporter.write_line(f"{name}: {', '.join(words)}")
 
 

@@ -1,7 +1,8 @@
-"""One training step of every first-party plugin, lent a run by the harness; and of the peers whose loops people know."""
+"""One training step of every first-party plugin under the harness, and of the peers whose loops people know."""
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -51,7 +52,7 @@ def images(size: int) -> ImageSet:
 def stepper(
     plugin: str, params: Mapping[str, Any], size: int, batch: int, folder: Path, clip: float | None = 1.0
 ) -> Callable[[], list[float]]:
-    """Seconds of each of a few steps of `plugin`, as a stage would take them: batch, loss, step, EMA, checks, curves."""
+    """Seconds of each of a few steps of `plugin` as in a stage: batch, loss, step, EMA, checks, curves."""
     reference = Catalog().reference(plugin)
     cls = load_plugin(reference.name, reference.module, reference.file)[1]
     values, findings = check(dict(params), schema_of(cls.Config))
@@ -75,7 +76,7 @@ def stepper(
             model.fit(data, fit)
             fit.check_spent()
         # the first step of a run makes optimiser and average
-        return [after - before for before, after in zip(moments, moments[1:], strict=False)]
+        return [after - before for before, after in itertools.pairwise(moments)]
 
     return run
 
@@ -100,7 +101,7 @@ def peer_stepper(step: Callable[[Tensor, Tensor], float], size: int, batch: int)
 
 
 def diffusers_step() -> Callable[[Tensor, Tensor], float]:
-    """The loop of diffusers' `train_unconditional` (fp32): AdamW, cosine schedule, clipping at 1, EMAModel, `.item()`."""
+    """The loop of diffusers' `train_unconditional` (fp32): AdamW, cosine, clipping at 1, EMAModel, `.item()`."""
     from diffusers import DDPMScheduler, UNet2DModel
     from diffusers.optimization import get_scheduler
     from diffusers.training_utils import EMAModel
@@ -135,7 +136,7 @@ def diffusers_step() -> Callable[[Tensor, Tensor], float]:
 
 
 def timm_step() -> Callable[[Tensor, Tensor], float]:
-    """The loop of timm's `train.py` (fp32): AdamW without decay of vectors, label smoothing, ModelEmaV3, no clipping."""
+    """The loop of timm's `train.py` (fp32): AdamW sparing vectors, label smoothing, ModelEmaV3, no clipping."""
     import timm
     from timm.loss import LabelSmoothingCrossEntropy
     from timm.optim import create_optimizer_v2

@@ -136,7 +136,7 @@ def fit(
 def everything(model: Any, run: FitRun) -> dict[str, Any]:
     """Weights, average, optimiser state, selection and curves: all that two equal fits must share."""
     found: dict[str, Any] = {f"model.{name}": value.clone() for name, value in model.state_dict().items()}
-    found |= {f"ema.{i}": value for i, value in enumerate(run._ema)}
+    found |= {f"ema.{i}": value for i, value in enumerate(run._average.values)}
     found |= {f"artifact.{name}": value for name, value in run.artifact().items()}
     for number, optimizer in enumerate(run._optimizers):
         state = optimizer.state_dict()

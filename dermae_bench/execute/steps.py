@@ -1,0 +1,60 @@
+"""Which images a step sees, and what its random numbers are: pure functions of (seed, step)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dermae_bench.plugin.noise import seed_of
+
+
+class Stopped(Exception):
+    """A signal asked the stage to stop; its checkpoint is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetOf:
+    """The budget of one fit, as the suite states it."""
+
+    steps: int
+    batch_size: int
+    ema: float | None = None
+    clip: float | None = 1.0
+    select: str = "last"
+    every: int | None = None
+    checkpoint: int | None = None
+    phases: Mapping[str, int] = field(default_factory=dict)
+
+
+def reseed(seed: int, *words: object) -> None:
+    """Set torch, numpy and random from (seed, words): no RNG state ever needs to be saved."""
+    number = seed_of(seed, *words)
+    torch.manual_seed(number)
+    np.random.seed(number % 2**32)
+    random.seed(number)
+
+
+@lru_cache(maxsize=4)
+def order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """Shuffled positions of one pass over `count` images: a pure function of (seed, epoch)."""
+    return np.random.default_rng((seed, epoch)).permutation(count)
+
+
+def batch_indices(seed: int, step: int, count: int, size: int) -> NDArray[np.int64]:
+    """Positions of the images of a step. Passes follow each other without a gap: every image is seen equally often."""
+    first = step * size
+    found: list[NDArray[np.int64]] = []
+    needed = size
+    while needed:
+        epoch, offset = divmod(first, count)
+        taken = order(seed, epoch, count)[offset : offset + needed]
+        found.append(taken)
+        first += len(taken)
+        needed -= len(taken)
+    return np.concatenate(found)

@@ -1,0 +1,155 @@
+"""Rows of the generators' board: distances to real images, floors, and what a judge sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dermae_bench.errors import UserError
+from dermae_bench.suite.parts import Cell, RowPlan, SeedContext, names_of, row_id
+from dermae_bench.suite.spec import GeneratorRow, MetricSpec, SamplesSpec
+from dermae_bench.suite.stage import Stage
+
+if TYPE_CHECKING:
+    from dermae_bench.suite.rows import RowPlanner
+
+
+class GeneratorRows:
+    """Adds to a planner what the generators' board needs.
+
+    Args:
+        rows: plans the classifiers' board, whose predictions and costs are made the same way.
+    """
+
+    def __init__(self, rows: RowPlanner) -> None:
+        self.classifiers = rows
+        self.plan = rows.plan
+        self.suite = rows.suite
+
+    def costs(self) -> Iterator[tuple[Any, Stage]]:
+        """(generator, sampling) -> its cost stage."""
+        for line in self.suite.generator_rows:
+            for name in names_of(line.samples):
+                yield (name, self.plan.describe_sampling(name, line.sampling)), self._sample_cost(name, line.sampling)
+
+    def rows(self, costs: Mapping[Any, Stage]) -> Iterator[RowPlan]:
+        """Every row, then the floors."""
+        for line in self.suite.generator_rows:
+            yield from self._generator_rows(line, costs)
+        yield from self._generator_floors()
+
+    def _sample_cost(self, name: str, own: Mapping[str, Any] | None) -> Stage:
+        spec = self.suite.generators[name]
+        sampling = self.plan.sampling(name, own)
+        model = self.plan.model("generator", spec.plugin, spec.params, spec.task)
+        how = self.plan.describe_sampling(name, own).replace(" ", ",")
+        return self.classifiers.cost(f"{name}/{how}" if how else name, model, "sample", sampling)
+
+    def _generator_rows(self, line: GeneratorRow, costs: Mapping[Any, Stage]) -> Iterator[RowPlan]:
+        for name in names_of(line.samples):
+            sampling = self.plan.describe_sampling(name, line.sampling)
+            names = {"generator": name, "sampling": sampling, "against": line.against, "n": str(line.count)}
+            cells = []
+            for seed in self.suite.seeds.generator:
+                seeds = SeedContext(generator=seed)
+                spec = SamplesSpec(samples=name, count=line.count, sampling=line.sampling)
+                samples = self.plan.samples(spec, seeds)
+                scores = [
+                    self._distance(extractor, [{"samples": "samples0"}], {"samples0": samples}, line.against, None)
+                    for extractor in self._extractors()
+                ]
+                scores += [
+                    score
+                    for metric in self.suite.sample_metrics
+                    if (score := self._agreement(metric, name, samples, seeds))
+                ]
+                cells.append(
+                    Cell(
+                        seeds={"generator": seed},
+                        scores=tuple(scores),
+                        models=(self.plan.generator(name, seeds),),
+                        samples=samples,
+                    )
+                )
+            cost = costs.get((name, sampling))
+            yield RowPlan(
+                board="generators", row=row_id(names), names=names, kind="measured", cells=tuple(cells), cost=cost
+            )
+
+    def _extractors(self) -> list[str]:
+        return list(dict.fromkeys(m.extractor for m in self.suite.sample_metrics if m.extractor is not None))
+
+    def _extract(
+        self, extractor: str, spec: Sequence[Mapping[str, Any]], inputs: Mapping[str, Stage], limit: int | None
+    ) -> Stage:
+        named = self.suite.extractors[extractor]
+        card = self.plan.catalog.card("extractor", named.plugin)
+        hashed = self.plan.hashed(named.params, card)
+        common = {"images": list(spec), "limit": limit, "threads": self.suite.threads}
+        source = spec[0]
+        where = source.get("split") or source.get("held_out") or source.get("noise")
+        label = inputs["samples0"].name.removeprefix("sample/") if "samples" in source else str(where)
+        work = {
+            "extractor": {"plugin": named.plugin, "params": self.plan.identities.absolute(named.params, card.params)},
+            **common,
+        }
+        known = None if hashed is None else {"extractor": {"plugin": named.plugin, "params": hashed}, **common}
+        name = f"extract/{extractor}/{label}" + (f"/n={limit}" if limit else "")
+        return self.plan.add("extract", name, work, known, [card], {"prepare": self.plan.prepare(), **inputs})
+
+    def _distance(
+        self,
+        extractor: str,
+        spec: Sequence[Mapping[str, Any]],
+        inputs: Mapping[str, Stage],
+        against: str,
+        limit: int | None,
+    ) -> Stage:
+        generated = self._extract(extractor, spec, inputs, limit)
+        real = self._extract(extractor, [{"split": against}], {}, None)
+        metrics = [m for m in self.suite.sample_metrics if m.extractor == extractor]
+        cards = [self.plan.catalog.card("metric", m.metric) for m in metrics]
+        work = {
+            "of": "samples",
+            "extractor": extractor,
+            "metrics": [{"metric": m.metric, "params": m.params} for m in metrics],
+            "against": against,
+            "seed": 0,
+        }
+        label = f"score/{generated.name.removeprefix('extract/')}/against={against}"
+        return self.plan.add("score", label, work, work, cards, {"generated": generated, "real": real})
+
+    def _agreement(self, metric: MetricSpec, generator: str, samples: Stage, seeds: SeedContext) -> Stage | None:
+        """How often a judge that never saw the generator sees the class asked for; None for unconditional ones."""
+        task = self.suite.generators[generator].task
+        if metric.judge is None or task is None:
+            return None
+        judge = metric.judge
+        if self.plan.generated(judge.train):
+            raise UserError(
+                f"the judge {judge.classifier!r} of class-agreement is trained on {judge.train!r}, "
+                "which holds generated images",
+                hint="a judge may only have seen real images: name a training set without samples",
+            )
+        context = SeedContext(classifier=self.suite.seeds.classifier[0], pretrain=self.suite.seeds.pretrain[0])
+        model = self.plan.classifier(judge.classifier, judge.train, task, context)
+        predictions = self.classifiers.predict(
+            judge.classifier, model, task, {"samples": "samples0"}, {"samples0": samples}
+        )
+        return self.classifiers.score_predictions(predictions, task, task, {"accuracy": "class-agreement"})
+
+    def _generator_floors(self) -> Iterator[RowPlan]:
+        """Real images the generators never saw, and uniform noise: between them a distance has a meaning."""
+        if not self._extractors():
+            return
+        for against, count in dict.fromkeys((line.against, line.count) for line in self.suite.generator_rows):
+            for name, spec in (("real images", {"held_out": "val+test"}), ("uniform noise", {"noise": "uniform"})):
+                scores = tuple(self._distance(e, [spec], {}, against, count) for e in self._extractors())
+                names = {"generator": name, "sampling": "", "against": against, "n": str(count)}
+                yield RowPlan(
+                    board="generators",
+                    row=row_id(names),
+                    names=names,
+                    kind="floor",
+                    cells=(Cell(seeds={}, scores=scores),),
+                )
