@@ -12,6 +12,8 @@ from dermae_bench.execute.local import Ended
 
 def why(result: Mapping[str, Any], ended: Ended) -> tuple[str, str]:
     """(category, reason) from what the attempt wrote, else from how its process ended."""
+    if result.get("ok"):
+        return "lost", "it says that it finished, but the store does not hold its result"
     if result:
         return str(result["category"]), str(result["reason"])
     if ended.reason == "timeout":

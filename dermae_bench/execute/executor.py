@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +24,7 @@ from dermae_bench.suite.stage import Stage
 
 CALL = "dermae_bench.execute.attempt:attempt"
 TICK = 0.2
+AGAIN = "nothing finished is lost: mend the place and give the same command again"
 RESERVE = 256 * 2**20
 """Bytes that must stay free beside what the plan needs."""
 
@@ -76,12 +78,14 @@ class Executor:
         self._signals = 0
         self._signal: int | None = None
         self._environment: dict[str, Any] = {}
-        self._quarantined: set[str] = set()
+        self._damaged: Counter[str] = Counter()
+        """Key -> how often a stage found an input damaged."""
 
     def run(self, stages: Sequence[Stage]) -> Outcome:
         """Do what is left of `stages` (inputs stand before those who read them)."""
         outcome = Outcome()
-        left = self._what_is_left(stages, outcome)
+        with self.store.writable():
+            left = self._what_is_left(stages, outcome)
         self.display.cached(outcome.cached)
         if not left:
             return outcome
@@ -108,6 +112,8 @@ class Executor:
 
     def _what_is_left(self, stages: Sequence[Stage], outcome: Outcome) -> list[Stage]:
         again: set[str] = set()
+        out_of_reach: set[str] = set()
+        selected = {stage.key for stage in stages}
         left = []
         for stage in stages:
             forced = bool(self.options.force) and matches(stage.name, self.options.force)
@@ -116,6 +122,14 @@ class Executor:
                 again.add(stage.key)
             if stage.key not in again and self.store.has(stage.kind, stage.key):
                 outcome.cached += 1
+            elif any(
+                source.key in out_of_reach
+                or (source.key not in selected and not self.store.has(source.kind, source.key))
+                for source in stage.inputs.values()
+            ):
+                # what it reads was neither selected nor done before
+                out_of_reach.add(stage.key)
+                outcome.blocked.append(stage)
             else:
                 left.append(stage)
         for stage in left:
@@ -163,7 +177,9 @@ class Executor:
                     again = self._missing(stage, {s.key for s in waiting} | set(self._running))
                     unfinished |= {s.key for s in again}
                     waiting[:0] = again
-                elif failure.category != "stopped":
+                elif failure.category == "stopped":
+                    outcome.blocked.append(stage)
+                else:
                     outcome.failed[stage.key] = failure
                     dead.add(stage.key)
                     if self.options.fail_fast:
@@ -248,11 +264,15 @@ class Executor:
             return None
         if result.get("stopped") or (self._signals and ended.code is not None and ended.code < 0):
             return Failure(key=stage.key, name=stage.name, reason="stopped on request", category="stopped")
-        if result.get("damaged") and stage.key not in self._quarantined:
-            self._quarantined.add(stage.key)
+        if result.get("damaged") and self._damaged[stage.key] < len(stage.inputs):
+            # each input may turn out to be damaged once; then something else is wrong
+            self._damaged[stage.key] += 1
             self.display.failed(stage.key[:8], stage.name, result["reason"])
             return Failure(key=stage.key, name=stage.name, reason=result["reason"], category="damaged")
         category, reason = why(result, ended)
+        if category == "storage":
+            # every other stage would meet the same
+            raise StorageError(f"{stage.name}: {reason}", hint=AGAIN)
         failure = Failure(
             key=stage.key,
             name=stage.name,

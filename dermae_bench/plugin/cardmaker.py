@@ -1,6 +1,6 @@
 """Child process that imports plugins and writes down what they promise.
 
-Run as ``python -m dermae_bench.plugin.cardmaker ASK.json ANSWER.json``; nothing else in the harness imports a
+Run as ``python -m dermae_bench.plugin.cardmaker ASK.json ANSWERS.jsonl``; nothing else in the harness imports a
 plugin outside of an attempt.
 """
 
@@ -84,5 +84,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    asked = json.loads(Path(sys.argv[1]).read_text())
-    Path(sys.argv[2]).write_text(json.dumps([answer(question) for question in asked]))
+    with Path(sys.argv[2]).open("w") as answers:
+        for asked in json.loads(Path(sys.argv[1]).read_text()):
+            # one line each, at once: a plugin that takes this process down is the first one without a line
+            answers.write(json.dumps(answer(asked)) + "\n")
+            answers.flush()

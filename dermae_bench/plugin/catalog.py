@@ -6,13 +6,14 @@ a child process, and cached; everything that only reads (`validate`, `plan`, `pl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
@@ -83,6 +84,7 @@ class Catalog:
         self.cache = cache or cache_folder()
         self._cards: dict[Reference, Card] = {}
         self._sources: dict[Reference, Sources | PluginError] = {}
+        self._labels: dict[str, Reference] = {}
 
     @cached_property
     def references(self) -> Mapping[str, Sequence[Reference]]:
@@ -115,6 +117,8 @@ class Catalog:
         Raises:
             PluginError: unknown, or declared twice.
         """
+        if name in self._labels:
+            return self._labels[name]
         path, colon, inner = name.rpartition(":")
         if colon and path.endswith(".py"):
             file = Path(path)
@@ -147,17 +151,32 @@ class Catalog:
     def card(self, kind: str, name: str) -> Card:
         """The card of `name`, made now if there is none.
 
+        A plugin that is named by its file is called ``file.py:NAME`` on its card, without the folder: that is how
+        stages and keys name it, and `reference` knows it.
+
         Raises:
             PluginError: unknown, clashing, broken, or of another kind.
         """
-        card = self.cards([self.reference(name)])[0]
+        reference = self.reference(name)
+        card = self.cards([reference])[0]
         if card.error is not None:
             raise PluginError(f"plugin {name!r} cannot be used: {card.error}")
         if card.kind != kind:
             raise PluginError(
                 f"plugin {name!r} is a {card.kind}, not a {kind}", hint=f"{kind}s: {', '.join(self.names(kind))}"
             )
-        return card
+        return replace(card, name=self._label(name, reference))
+
+    def _label(self, name: str, reference: Reference) -> str:
+        if reference.file is None or ":" not in name:
+            return name
+        label = f"{Path(reference.file).name}:{reference.name}"
+        known = self._labels.setdefault(label, reference)
+        if known != reference:
+            raise PluginError(
+                f"{known.file} and {reference.file} would both be called {label}", hint="rename one of the files"
+            )
+        return label
 
     def prefetch(self, names: Iterable[str]) -> None:
         """Make all missing cards of `names` in one child process; unknown names are left for later."""
@@ -196,15 +215,18 @@ class Catalog:
         return self.cache / "cards" / f"{digest_of(words)[:32]}.json"
 
     def _make(self, references: Sequence[Reference]) -> None:
-        answers = _ask([{"card": asdict(reference)} for reference in references])
-        if answers is None and len(references) > 1:
-            # one of them took the child down: find out which, one child each
-            for reference in references:
-                self._make([reference])
-            return
-        for position, reference in enumerate(references):
+        left = list(references)
+        answers: dict[Reference, Mapping[str, Any]] = {}
+        while left:
+            found = _ask([{"card": asdict(reference)} for reference in left])
+            answers |= zip(left, found, strict=False)
+            left = left[len(found) :]
+            if left:
+                # it took the child down; those behind it are asked in another one
+                answers[left.pop(0)] = {"error": "importing it ended the process, or took too long"}
+        for reference in references:
             sources = self.sources(reference)
-            answer = answers[position] if answers is not None else {"error": "importing it ended the process"}
+            answer = answers[reference]
             about: dict[str, Any] = {
                 "name": reference.name,
                 "kind": "unknown",
@@ -238,7 +260,7 @@ class Catalog:
             return known
         except (OSError, ValueError):
             answers = _ask([{"tasks": asdict(reference), "params": dict(params)}])
-        answer: dict[str, Any] = answers[0] if answers else {"error": "reading its tasks ended the process"}
+        answer: Mapping[str, Any] = answers[0] if answers else {"error": "reading its tasks ended the process"}
         if "missing" in answer:
             raise DataMissing(answer["missing"])
         if "error" in answer:
@@ -262,7 +284,7 @@ def _declared(file: Path) -> list[str]:
 
     try:
         tree = ast.parse(file.read_bytes())
-    except SyntaxError:
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
         # listed under its file name, with the reason on its card
         return [file.stem]
     hooks = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("dermae_")]
@@ -270,22 +292,22 @@ def _declared(file: Path) -> list[str]:
     return [k.value for m in mappings for k in m.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)]
 
 
-def _ask(questions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
-    """Answers of a fresh child process that may import plugins; None when it did not survive."""
+def _ask(questions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Answers of a fresh child process that may import plugins; fewer than questions when it did not survive."""
     with tempfile.TemporaryDirectory() as folder:
-        ask, answer = Path(folder, "ask.json"), Path(folder, "answer.json")
+        ask, answer = Path(folder, "ask.json"), Path(folder, "answers.jsonl")
         ask.write_text(json.dumps(list(questions)))
-        command = [sys.executable, "-W", "ignore", "-m", "dermae_bench.plugin.cardmaker", str(ask), str(answer)]
-        try:
+        # -P: a file in the user's folder that is called like a library must not be imported in its place
+        command = [sys.executable, "-P", "-W", "ignore", "-m", "dermae_bench.plugin.cardmaker", str(ask), str(answer)]
+        # a child that ends in any other way than answering is noticed by what it did not answer
+        with contextlib.suppress(subprocess.TimeoutExpired):
             subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 timeout=CARD_SECONDS,
-                check=True,
+                check=False,
             )
-            answers: list[dict[str, Any]] = json.loads(answer.read_text())
-        except (subprocess.SubprocessError, OSError, ValueError):
-            return None
-    return answers
+        lines = answer.read_text().splitlines(keepends=True) if answer.is_file() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,16 @@ import pluggy
 
 from dermae_bench.errors import PluginError
 from dermae_bench.plugin.hookspecs import KINDS, PROJECT, Declarations
+
+_BASES = {
+    "dataset": ("data", ("Dataset",)),
+    "generator": ("contracts", ("Generator",)),
+    "pretrainer": ("contracts", ("Pretrainer",)),
+    "classifier": ("contracts", ("Classifier",)),
+    "extractor": ("extractor", ("Extractor",)),
+    "metric": ("measures", ("SampleMetric", "PredictionMetric", "CostMetric")),
+}
+"""Kind -> (module, classes) of what a plugin of that kind derives from; imported when one is loaded."""
 
 
 def load_module(module: str, file: str | None = None) -> ModuleType:
@@ -26,8 +37,16 @@ def load_module(module: str, file: str | None = None) -> ModuleType:
     if spec is None or spec.loader is None:
         raise PluginError(f"{path.name} is not a Python file")
     loaded = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(module)
     sys.modules[module] = loaded
-    spec.loader.exec_module(loaded)
+    try:
+        spec.loader.exec_module(loaded)
+    except BaseException:
+        # half a module must not be found by whoever imports that name next
+        del sys.modules[module]
+        if before is not None:
+            sys.modules[module] = before
+        raise
     return loaded
 
 
@@ -45,14 +64,27 @@ def load_plugin(name: str, module: str, file: str | None = None) -> tuple[str, t
     except pluggy.PluginValidationError as error:
         raise PluginError(str(error)) from error
     found: list[tuple[str, type[Any]]] = []
+    by_class: list[tuple[str, type[Any]]] = []
     offered: list[str] = []
     for hook, kind in KINDS.items():
         for mapping in getattr(manager.hook, hook)():
+            if not isinstance(mapping, Mapping) or not all(isinstance(cls, type) for cls in mapping.values()):
+                raise PluginError(f"{hook} of module {module} must return a mapping from names to classes")
             offered += mapping
-            found += [(kind, cls) for key, cls in mapping.items() if name in (key, cls.__name__)]
+            found += [(kind, cls) for key, cls in mapping.items() if name == key]
+            by_class += [(kind, cls) for key, cls in mapping.items() if name == cls.__name__ != key]
+    found = found or by_class
     if len(found) != 1:
         what = "declares no" if not found else "declares more than one"
         raise PluginError(
             f"module {module} {what} {name!r}", hint=f"it declares: {', '.join(sorted(offered)) or 'nothing'}"
         )
-    return found[0]
+    kind, cls = found[0]
+    home, bases = _BASES[kind]
+    contracts = importlib.import_module(f"dermae_bench.plugin.{home}")
+    if not issubclass(cls, tuple(getattr(contracts, base) for base in bases)):
+        raise PluginError(
+            f"{cls.__name__} of module {module} is declared as a {kind}, but is no "
+            + " or ".join(f"api.{base}" for base in bases)
+        )
+    return kind, cls

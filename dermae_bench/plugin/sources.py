@@ -60,7 +60,9 @@ class _Walk:
 
     def inside(self, name: str) -> bool:
         if self.folder is not None:
-            return self.spec(name.partition(".")[0]) is not None
+            top = name.partition(".")[0]
+            # a folder of plugins may be the harness's own checkout
+            return top != HARNESS and self.spec(top) is not None
         return name == self.scope or name.startswith(f"{self.scope}.")
 
     def imports(self, name: str, text: bytes, package: str) -> tuple[set[str], set[str]]:
@@ -127,7 +129,10 @@ def sources_of(module: str, file: Path | None = None) -> Sources:
         if path is None:
             sums[name] = "namespace"
             continue
-        text = path.read_bytes()
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            raise PluginError(f"{path.name} cannot be read: {error.strerror}") from error
         sums[name] = hashlib.sha256(text).hexdigest()
         files[name] = path
         if path.suffix != ".py":
@@ -135,7 +140,10 @@ def sources_of(module: str, file: Path | None = None) -> Sources:
         try:
             own, others = walk.imports(name, text, package)
         except SyntaxError as error:
-            raise PluginError(f"{path.name}, line {error.lineno}: {error.msg}") from error
+            line = f", line {error.lineno}" if error.lineno else ""
+            raise PluginError(f"{path.name}{line}: {error.msg}") from error
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise PluginError(f"{path.name} is not Python: {error}") from error
         libraries |= others
         todo += own
     libraries -= set(sys.stdlib_module_names) | {HARNESS, "__future__"}

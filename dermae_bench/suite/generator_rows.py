@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dermae_bench.errors import UserError
+from dermae_bench.plugin.catalog import Card
 from dermae_bench.suite.parts import Cell, RowPlan, SeedContext, names_of, row_id
 from dermae_bench.suite.spec import GeneratorRow, MetricSpec, SamplesSpec
 from dermae_bench.suite.stage import Stage
@@ -90,10 +91,10 @@ class GeneratorRows:
         where = source.get("split") or source.get("held_out") or source.get("noise")
         label = inputs["samples0"].name.removeprefix("sample/") if "samples" in source else str(where)
         work = {
-            "extractor": {"plugin": named.plugin, "params": self.plan.identities.absolute(named.params, card.params)},
+            "extractor": {"plugin": card.name, "params": self.plan.identities.absolute(named.params, card.params)},
             **common,
         }
-        known = None if hashed is None else {"extractor": {"plugin": named.plugin, "params": hashed}, **common}
+        known = None if hashed is None else {"extractor": {"plugin": card.name, "params": hashed}, **common}
         name = f"extract/{extractor}/{label}" + (f"/n={limit}" if limit else "")
         return self.plan.add("extract", name, work, known, [card], {"prepare": self.plan.prepare(), **inputs})
 
@@ -109,15 +110,14 @@ class GeneratorRows:
         real = self._extract(extractor, [{"split": against}], {}, None)
         metrics = [m for m in self.suite.sample_metrics if m.extractor == extractor]
         cards = [self.plan.catalog.card("metric", m.metric) for m in metrics]
-        work = {
-            "of": "samples",
-            "extractor": extractor,
-            "metrics": [{"metric": m.metric, "params": m.params} for m in metrics],
-            "against": against,
-            "seed": 0,
-        }
+        common = {"of": "samples", "extractor": extractor, "against": against, "seed": 0}
+        asked = list(zip(metrics, cards, strict=True))
+        hashed = [self.plan.hashed(m.params, card) for m, card in asked]
+        absolute = [self.plan.identities.absolute(m.params, card.params) for m, card in asked]
+        work = {**common, "metrics": _named(cards, absolute)}
+        known = None if None in hashed else {**common, "metrics": _named(cards, hashed)}
         label = f"score/{generated.name.removeprefix('extract/')}/against={against}"
-        return self.plan.add("score", label, work, work, cards, {"generated": generated, "real": real})
+        return self.plan.add("score", label, work, known, cards, {"generated": generated, "real": real})
 
     def _agreement(self, metric: MetricSpec, generator: str, samples: Stage, seeds: SeedContext) -> Stage | None:
         """How often a judge that never saw the generator sees the class asked for; None for unconditional ones."""
@@ -153,3 +153,7 @@ class GeneratorRows:
                     kind="floor",
                     cells=(Cell(seeds={}, scores=scores),),
                 )
+
+
+def _named(cards: Sequence[Card], params: Sequence[Any]) -> list[dict[str, Any]]:
+    return [{"metric": card.name, "params": value} for card, value in zip(cards, params, strict=True)]

@@ -107,12 +107,12 @@ class Planner:
         spec = self.suite.dataset
         card = self.catalog.card("dataset", spec.plugin)
         hashed = self.hashed(spec.params, card)
-        work = {"plugin": spec.plugin, "params": self.identities.absolute(spec.params, card.params)}
+        work = {"plugin": card.name, "params": self.identities.absolute(spec.params, card.params)}
         self._prepared = self.add(
             "prepare",
-            f"prepare/{spec.plugin}",
+            f"prepare/{card.name}",
             work,
-            None if hashed is None else {"plugin": spec.plugin, "params": hashed},
+            None if hashed is None else {"plugin": card.name, "params": hashed},
             [card],
         )
         return self._prepared
@@ -174,7 +174,7 @@ class Planner:
         card = self.catalog.card(role, plugin)
         described = self.task(task)
         hashed = self.hashed(params, card)
-        base = {"role": role, "plugin": plugin, "task": described}
+        base = {"role": role, "plugin": card.name, "task": described}
         known = hashed is not None and described is not None
         return (
             {**base, "params": self.identities.absolute(params, card.params)},
@@ -199,6 +199,7 @@ class Planner:
         cards = list(cards)
         if budget["select"].startswith("best:"):
             cards.append(self.catalog.card("metric", budget["select"].removeprefix("best:")))
+            budget["select"] = f"best:{cards[-1].name}"
         common = {
             "images": list(parts.spec),
             "seed": seed,

@@ -142,7 +142,7 @@ class RowPlanner:
         cards = [self.plan.catalog.card("metric", name) for name in names]
         work = {
             "of": "predictions",
-            "metrics": names,
+            "metrics": [card.name for card in cards],
             "rename": dict(rename or {}),
             "trained": self.plan.task(trained),
             "task": self.plan.task(task),

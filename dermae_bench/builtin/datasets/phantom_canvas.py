@@ -42,10 +42,12 @@ def _rise(pixels: int, knots: int) -> Plane:
 
 @lru_cache(maxsize=8)
 def _lattice(knots: int) -> tuple[Plane, Plane, Plane]:
-    """(u, v, width) of the Gaussians of a noise that covers 3 by 3 radii of a lesion."""
+    """(u, v, width) of the Gaussians of a noise over a disc of 1.5 radii of a lesion."""
     line = np.linspace(-1.5, 1.5, knots, dtype=np.float32)
-    width = np.full(knots * knots, _KERNEL * 3 / (knots - 1), np.float32)
-    return np.repeat(line, knots), np.tile(line, knots), width
+    u, v = np.repeat(line, knots), np.tile(line, knots)
+    near = u * u + v * v <= np.float32(1.6**2)
+    width = np.full(int(near.sum()), _KERNEL * 3 / (knots - 1), np.float32)
+    return u[near], v[near], width
 
 
 def view_noise(rng: np.random.Generator, pixels: int, knots: int) -> Plane:
@@ -118,8 +120,9 @@ class Frame:
 
     def noise(self, rng: np.random.Generator, knots: int, planes: int) -> Plane:
         """(planes, h, w) noise of about unit variance that is fixed to the lesion, `knots` over 3 radii."""
-        lattice = rng.standard_normal((planes, knots * knots), dtype=np.float32)
-        return self.blobs(*_lattice(knots), lattice / np.float32(np.sqrt(np.pi) * _KERNEL))
+        u, v, width = _lattice(knots)
+        lattice = rng.standard_normal((planes, len(u)), dtype=np.float32)
+        return self.blobs(u, v, width, lattice / np.float32(np.sqrt(np.pi) * _KERNEL))
 
     def scattered(self, rng: np.random.Generator, count: int, reach: float) -> tuple[Plane, Plane]:
         """`count` places spread evenly over a disc of `reach` radii."""

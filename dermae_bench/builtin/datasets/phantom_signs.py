@@ -75,7 +75,7 @@ def paint(image: Plane, truth: Mapping[str, float], shape: Outline, frame: Frame
     depth = shape.edge[np.clip(turn, 0, _STEPS - 1)] - rho + wobble
     blur = max(shape.softness, 3 / frame.pixels / frame.radius)
     inside = step(depth / np.float32(blur) + np.float32(0.5))
-    clouds, grain = frame.noise(lesion, 6, 3), frame.noise(lesion, 26, 1)[0]
+    clouds, grain = frame.noise(lesion, 6, 3), frame.noise(lesion, 23, 1)[0]
     layers = Layers(image, frame, inside, depth, u, v, clouds, grain, _base(truth))
     # Each sign has its own stream: a weak sign that is not drawn moves no other.
     key = int(lesion.integers(2**62))
