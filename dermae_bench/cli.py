@@ -242,7 +242,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app.main(args=arguments, prog_name="dermae-bench", standalone_mode=False)
     except BenchError as error:
-        click.echo(str(error), err=True)
+        from dermae_bench.commands.printing import echo
+
+        echo(str(error), err=True)
         code = error.exit_code
     except click.exceptions.Abort:
         code = 130

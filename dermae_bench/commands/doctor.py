@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import click
-
+from dermae_bench.commands.printing import echo
 from dermae_bench.durable import write_text
 from dermae_bench.errors import FAILED, OK, BenchError
 from dermae_bench.execute.local import Ended, LocalBackend
@@ -44,9 +43,9 @@ def examine(results: Path, plugins_dir: Path | None) -> int:
     code = OK
     for name, function in checks:
         try:
-            click.echo(f"ok    {name:<10} {function()}")
+            echo(f"ok    {name:<10} {function()}")
         except (BenchError, OSError, subprocess.SubprocessError, ValueError) as error:
-            click.echo(f"FAIL  {name:<10} {error}")
+            echo(f"FAIL  {name:<10} {error}")
             code = FAILED
     return code
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from dermae_bench.commands.printing import csv_row, echo
 from dermae_bench.errors import NOTHING_MATCHED, OK, UserError
 from dermae_bench.plugin.catalog import Card, Catalog
 from dermae_bench.store.artifacts import MANIFEST, Store
@@ -26,8 +27,8 @@ def list_results(results: Path, form: str) -> int:
     for path in sorted(results.glob("*/classifiers.json")):
         counts: dict[str, int] = {}
         for board in ("classifiers", "generators"):
-            for row in _rows(path.with_name(f"{board}.json")):
-                counts[row["status"]] = counts.get(row["status"], 0) + 1
+            for status in _statuses(path.with_name(f"{board}.json")):
+                counts[status] = counts.get(status, 0) + 1
         folders.append({"suite": path.parent.name, **{s: counts.get(s, 0) for s in ("ok", "failed", "pending")}})
     store = Store(results / "store")
     held = []
@@ -40,22 +41,27 @@ def list_results(results: Path, form: str) -> int:
     elif form == "csv":
         writer = csv.DictWriter(sys.stdout, ["suite", "ok", "failed", "pending"], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(folders)
+        writer.writerows(map(csv_row, folders))
     else:
         _print(
             ["suite", "ok", "failed", "pending"],
             folders or [{"suite": "(no results yet)", "ok": "", "failed": "", "pending": ""}],
         )
-        click.echo()
+        echo()
         _print(["kind", "stages"], held)
     return OK
 
 
-def _rows(path: Path) -> Sequence[Mapping[str, Any]]:
+def _statuses(path: Path) -> Sequence[str]:
     if not path.is_file():
         return []
-    rows: list[Mapping[str, Any]] = json.loads(path.read_text())["rows"]
-    return rows
+    try:
+        return [str(row["status"]) for row in json.loads(path.read_text())["rows"]]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{path} is no leaderboard: {type(error).__name__}: {error}",
+            hint="`dermae-bench report SUITE` builds it again",
+        ) from error
 
 
 def show_stage(results: Path, key: str, form: str) -> int:
@@ -84,9 +90,9 @@ def show_stage(results: Path, key: str, form: str) -> int:
         if name == "traceback":
             continue
         text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-        click.echo(f"{name:<12} {text if len(text) < 2000 else text[:2000] + ' ... (--format json shows all)'}")
+        echo(f"{name:<12} {text if len(text) < 2000 else text[:2000] + ' ... (--format json shows all)'}")
     if about.get("traceback"):
-        click.echo(about["traceback"])
+        echo(about["traceback"])
     return OK
 
 
@@ -113,7 +119,7 @@ def list_plugins(plugins_dir: Path | None, form: str) -> int:
     elif form == "csv":
         writer = csv.DictWriter(sys.stdout, ["name", "kind", "state", "origin", "about"], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(map(csv_row, rows))
     else:
         _print(["name", "kind", "state", "origin", "about"], rows)
     return OK if rows else NOTHING_MATCHED
@@ -126,35 +132,35 @@ def show_plugin(name: str, plugins_dir: Path | None, form: str) -> int:
     if form == "json":
         click.echo(json.dumps(asdict(card), indent=1))
         return OK
-    click.echo(f"{card.name} ({card.kind}, {card.origin})")
+    echo(f"{card.name} ({card.kind}, {card.origin})")
     if card.error:
-        click.echo(f"broken: {card.error}")
+        echo(f"broken: {card.error}")
         return OK
-    click.echo(card.doc)
+    echo(card.doc)
     _print_schema("params", card.params)
     if card.sampling is not None:
         _print_schema("sampling", card.sampling)
     for column in card.columns:
         about = column["description"] or column["protocol"] or ""
-        click.echo(f"column {column['name']}: {about} ({column['better']} is better, unit {column['unit']})")
+        echo(f"column {column['name']}: {about} ({column['better']} is better, unit {column['unit']})")
     _print_facts(card)
     return OK
 
 
 def _print_schema(title: str, schema: Mapping[str, Any]) -> None:
-    click.echo(f"\n{title}:")
+    echo(f"\n{title}:")
     required = schema.get("required", ())
     for name, about in schema.get("properties", {}).items():
         default = "required" if name in required else f"default {json.dumps(about.get('default'))}"
         what = about.get("type") or about.get("enum") or "one of several kinds"
-        click.echo(f"  {name} ({what}, {default}): {about.get('description', '')}")
+        echo(f"  {name} ({what}, {default}): {about.get('description', '')}")
     if not schema.get("properties"):
-        click.echo("  none")
+        echo("  none")
 
 
 def _print_facts(card: Card) -> None:
     libraries = ", ".join(card.libraries) or "none"
-    click.echo(f"\nsource digest {card.digest[:16]} over {len(card.files)} modules; libraries in its keys: {libraries}")
+    echo(f"\nsource digest {card.digest[:16]} over {len(card.files)} modules; libraries in its keys: {libraries}")
 
 
 def _print(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -165,7 +171,7 @@ def _print(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     for line in [list(columns), *texts]:
         cells = [text.ljust(width) for text, width in zip(line[:-1], widths[:-1], strict=True)]
         last = line[-1] if len(line[-1]) <= room else line[-1][: room - 3] + "..."
-        click.echo("  ".join([*cells, last]).rstrip())
+        echo("  ".join([*cells, last]).rstrip())
 
 
 def _plain(value: object) -> str:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
+from dermae_bench.commands.printing import csv_row, harmless
 from dermae_bench.store.artifacts import Manifest, Store
 from dermae_bench.suite.stage import Stage, differences
 
@@ -31,18 +32,18 @@ def print_plan(stages: Sequence[Stage], store: Store, missing: str | None, form:
             stream, ["state", "kind", "name", "key", "gmacs", "gpu_hours", "disk_bytes", "why"], lineterminator="\n"
         )
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(map(csv_row, rows))
         return
     for row in rows:
         cost = f"  {row['gmacs']:.3g} GMACs, {row['gpu_hours']:.2g} GPU-h" if row["gmacs"] is not None else ""
         why = f"  ({row['why']})" if row["why"] else ""
-        stream.write(f"{row['state']:<8} {row['key'][:8]:<8} {row['name']}{cost}{why}\n")
+        stream.write(harmless(f"{row['state']:<8} {row['key'][:8]:<8} {row['name']}{cost}{why}") + "\n")
     left = [row for row in rows if row["state"] != "cached"]
     known = [row for row in left if row["gmacs"] is not None]
     disk = sum(row["disk_bytes"] for row in left)
     stream.write(f"{len(rows)} stages: {len(rows) - len(left)} cached, {len(left)} to do")
     if missing is not None:
-        stream.write(f"\nkeys unknown: data missing: {missing}\n")
+        stream.write(f"\nkeys unknown: data missing: {harmless(missing)}\n")
         return
     hours = sum(row["gpu_hours"] for row in known)
     stream.write(f"; about {disk / 2**20:.0f} MiB of samples")

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import click
-
+from dermae_bench.commands.printing import echo
 from dermae_bench.errors import FAILED, OK, BenchError
-from dermae_bench.execute.progress import plain
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.testing import run_checks
 
@@ -20,12 +18,12 @@ def check_plugins(names: Sequence[str], plugins_dir: Path | None) -> int:
         try:
             kind, results = run_checks(name, plugins_dir)
         except BenchError as error:
-            click.echo(f"FAIL  {name}: {plain(str(error), 2000)}")
+            echo(f"FAIL  {name}: {error}")
             code = FAILED
             continue
         for result in results:
             state = "FAIL" if result.reason is not None else "skip" if result.skipped is not None else "ok  "
             why = result.reason if result.reason is not None else result.skipped
-            click.echo(f"{state}  {kind} {name}: {result.name}" + (f": {plain(why, 2000)}" if why else ""))
+            echo(f"{state}  {kind} {name}: {result.name}" + (f": {why}" if why else ""))
             code = code if result.reason is None else FAILED
     return code

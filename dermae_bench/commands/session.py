@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from dermae_bench.commands.printing import echo
 from dermae_bench.durable import digest_file, digest_of, write_text
 from dermae_bench.errors import FAILED, OK, DataMissing, UserError
 from dermae_bench.execute.executor import Executor, Options, Outcome, select
@@ -131,7 +132,7 @@ def _leave(session: Session, outcome: Outcome) -> int:
         f"{outcome.cached} stages cached, {done} done, {failed} failed, {len(outcome.blocked)} not run", err=True
     )
     for failure in outcome.failed.values():
-        click.echo(f"failed: {failure.name}: {failure.reason}\n  look: dermae-bench show {failure.key[:12]}", err=True)
+        echo(f"failed: {failure.name}: {failure.reason}\n  look: dermae-bench show {failure.key[:12]}", err=True)
     if outcome.interrupted is not None:
         click.echo(f"{session.folder}  (stopped: give the same command again to go on)")
         return 128 + outcome.interrupted
@@ -157,9 +158,9 @@ def _publish(session: Session, form: str) -> None:
     if form == "table":
         for board in ("generators", "classifiers"):
             if known[board]:
-                click.echo(known[board])
-                click.echo()
-        click.echo(known["facts"])
+                echo(known[board])
+                echo()
+        echo(known["facts"])
     else:
         for board in ("generators", "classifiers"):
             click.echo((session.folder / f"{board}.{form}").read_text())
@@ -190,7 +191,7 @@ def _unchanged(memo: Path, state: str, folder: Path) -> dict[str, str] | None:
         for name, digest in known["files"].items():
             if digest_file(folder / name) != digest:
                 return None
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, LookupError, TypeError):
         # no memo, or files that were removed: everything is built again
         return None
     text: dict[str, str] = known["text"]
@@ -252,7 +253,7 @@ def validate_suite(
     rows = len(session.rows)
     click.echo(f"{suite}: {rows} rows, {len(session.stages)} stages; no mistake found")
     if session.missing is not None:
-        click.echo(f"keys unknown: data missing: {session.missing}")
+        echo(f"keys unknown: data missing: {session.missing}")
     return OK
 
 

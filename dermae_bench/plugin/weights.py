@@ -37,17 +37,15 @@ def load_weights(path: str | Path) -> dict[str, Tensor]:
 
         try:
             state = load_file(path)
-        except SafetensorError as error:
+        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
             raise UserError(f"weights file {path} is damaged: {error}") from error
     elif path.suffix in {".pth", ".pt", ".bin"}:
-        import pickle
-        import zipfile
-
         import torch
 
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:
+            # damaged bytes lead its readers to errors of every kind
             raise UserError(f"weights file {path} holds more than tensors, or is damaged: {error}") from error
     else:
         raise UserError(f"weights file {path} has no known suffix", hint="use .safetensors, .pth, .pt or .bin")

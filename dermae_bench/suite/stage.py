@@ -43,16 +43,20 @@ def key_of(parts: Mapping[str, Any]) -> str:
     return digest_of(parts)[:32]
 
 
+_TELLING = {"work": 1, "plugins": 2, "libraries": 3, "harness": 4, "inputs": 5}
+"""Sections of the parts in the order in which their changes are told: what a user wrote before what follows from it."""
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], at: str = "") -> list[str]:
     """What changed between the parts of two stages, in words, most telling first."""
     found: list[str] = []
-    for name in sorted({*old, *new}):
+    for name in sorted({*old, *new}, key=lambda name: (_TELLING.get(name, 0) if not at else 0, name)):
         place = f"{at}.{name}" if at else str(name)
         before, after = old.get(name), new.get(name)
         if before == after:
             continue
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            found += differences(before, after, place)
+        if isinstance(before, Mapping | None) and isinstance(after, Mapping | None):
+            found += differences(before or {}, after or {}, place)
         else:
             found.append(_say(place, before, after))
     return found

@@ -1,0 +1,129 @@
+"""`plugins new`: a project that works before its author changes a line, also with `plugins check`, `list` and `show`."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from asking import ask
+
+
+@pytest.mark.parametrize("kind", ["generator", "classifier"])
+def test_a_new_project_keeps_every_promise(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = ask(capsys, "plugins", "new", kind, "my-own-idea", "--into", tmp_path)
+    assert answer.code == 0
+    folder = tmp_path / "my-own-idea"
+    assert str(folder) in answer.out
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert files == {"pyproject.toml", "my_own_idea.py", "tests/test_my_own_idea.py", "README.md"}
+    about = tomllib.loads((folder / "pyproject.toml").read_text())
+    assert about["project"]["entry-points"]["dermae_bench"] == {"my-own-idea": "my_own_idea"}
+    for path in folder.rglob("*.py"):
+        ast.parse(path.read_text())
+        assert max(map(len, path.read_text().splitlines())) <= 120
+    done = subprocess.run(
+        [sys.executable, "-m", "dermae_bench", "plugins", "check", "my-own-idea", "--plugins-dir", folder],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) >= 9
+    assert all(line.startswith(f"ok    {kind} my-own-idea: ") for line in lines)
+
+
+def test_names_that_are_no_names_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("My-GAN", "a_b", "-x", "a--b", "../up", "a/b", "1st", "", "x;y"):
+        assert ask(capsys, "plugins", "new", "generator", "--into", tmp_path, "--", name).code == 2, name
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "taken").mkdir()
+    answer = ask(capsys, "plugins", "new", "generator", "taken", "--into", tmp_path)
+    assert answer.code == 2
+    assert "already there" in answer.err
+
+
+BROKEN = """
+import nowhere_to_be_found
+from dermae_bench import api
+
+@api.hookimpl
+def dermae_metrics():
+    return {"broken": None}
+"""
+UNFAITHFUL = '''
+"""A metric whose doc steers terminals: \x1b[2J"""
+from dataclasses import dataclass
+from dermae_bench import api
+
+class Doubled(api.PredictionMetric):
+    """Says \x1b[31mred\x1b[0m things."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config:
+        power: int = 2
+        """An exponent."""
+
+    @classmethod
+    def columns(cls, config):
+        return [api.Column(name="doubled", better="higher", description="twice")]
+
+    def values(self, predictions):
+        raise ValueError("\x1b[31mno\x1b[0m")
+
+@api.hookimpl
+def dermae_metrics():
+    return {"doubled": Doubled, "kid": Doubled}
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    (tmp_path / "doubled.py").write_text(UNFAITHFUL)
+    return tmp_path
+
+
+def test_check_tells_kept_from_broken(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = ask(capsys, "plugins", "check", "accuracy", "doubled", "broken", "nobody", "--plugins-dir", folder)
+    assert answer.code == 1
+    assert "ok    metric accuracy: " in answer.out
+    assert "FAIL  metric doubled: values() fills exactly its columns" in answer.out
+    assert "FAIL  broken: plugin 'broken' cannot be imported: ModuleNotFoundError" in answer.out
+    assert "FAIL  nobody: unknown plugin 'nobody'" in answer.out
+    assert "\x1b" not in answer.out
+    assert "Traceback" not in answer.out + answer.err
+    assert ask(capsys, "plugins", "check", "accuracy").code == 0
+    assert "skip  dataset ham10000: " in ask(capsys, "plugins", "check", "ham10000").out
+
+
+def test_list_and_show_tell_broken_and_clashing_ones(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = ask(capsys, "plugins", "list", "--plugins-dir", folder, "--format", "json")
+    assert answer.code == 0
+    rows = json.loads(answer.out)
+    states = {(row["name"], row["origin"].split()[0]): (row["state"], row["about"]) for row in rows}
+    assert states["broken", "broken.py"][0] == "broken"
+    assert "nowhere_to_be_found" in states["broken", "broken.py"][1]
+    assert states["kid", "doubled.py"] == states["kid", "dermae-bench"] == ("clash", "clash: declared twice")
+    assert states["ddpm", "dermae-bench"][0] == "ok"
+    assert {row["kind"] for row in rows} >= {"dataset", "generator", "classifier", "extractor", "metric", "unknown"}
+    shown = ask(capsys, "plugins", "show", "doubled", "--plugins-dir", folder)
+    assert shown.code == 0
+    assert "power (integer, default 2): An exponent." in shown.out
+    assert "column doubled: twice (higher is better" in shown.out
+    assert "\x1b" not in shown.out
+    broken = ask(capsys, "plugins", "show", "broken", "--plugins-dir", folder)
+    assert "broken: ModuleNotFoundError" in broken.out
+    assert ask(capsys, "plugins", "show", "nobody").code == 2
+    assert ask(capsys, "plugins", "show", "kid", "--plugins-dir", folder).code == 2
+    table = ask(capsys, "plugins")
+    assert table.code == 0
+    assert "tf-efficientnet-lite0" in table.out
