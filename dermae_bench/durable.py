@@ -68,6 +68,11 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
+def encodable(text: str) -> str:
+    r"""`text` with lone surrogates (from file names that are not UTF-8) written out as ``\\udcff``."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def digest_file(path: Path) -> str:
     """SHA-256 (hex) of the bytes of a file."""
     with path.open("rb") as stream:

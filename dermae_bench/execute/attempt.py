@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from dermae_bench.durable import write_text
+from dermae_bench.durable import encodable, write_text
 from dermae_bench.errors import BenchError, DataError, Diverged, InvalidOutput, StorageError
 from dermae_bench.execute.run import Stopped
 from dermae_bench.execute.stages.common import StageContext
@@ -73,9 +73,9 @@ def attempt(folder: Path) -> None:
         result = {
             "ok": False,
             "category": _category(error),
-            "reason": _reason(error),
+            "reason": encodable(_reason(error)),
             "phase": context.phase,
-            "traceback": _trace(error),
+            "traceback": encodable(_trace(error)),
         }
         if isinstance(error, Damaged):
             result["damaged"] = True

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from dermae_bench.durable import canonical, digest_file, sync_file, sync_folder, write_text
+from dermae_bench.durable import canonical, digest_file, digest_of, sync_file, sync_folder, write_text
 
 KEPT = 2
 
@@ -46,8 +45,8 @@ class Checkpoints:
             work / "state.safetensors",
         )
         sync_file(work / "state.safetensors")
-        about = {"sha256": digest_file(work / "state.safetensors"), "facts": checkpoint.facts}
-        write_text(work / "state.json", canonical(about))
+        about = {"tensors": digest_file(work / "state.safetensors"), "facts": checkpoint.facts}
+        write_text(work / "state.json", canonical({**about, "sha256": digest_of(about)}))
         target = self.folder / f"step-{checkpoint.step:010d}"
         shutil.rmtree(target, ignore_errors=True)
         work.rename(target)
@@ -62,10 +61,12 @@ class Checkpoints:
         for folder in reversed(self._all()):
             try:
                 about = json.loads((folder / "state.json").read_bytes())
-                if digest_file(folder / "state.safetensors") != about["sha256"]:
-                    raise ValueError("digest differs")
+                if about.pop("sha256") != digest_of(about):
+                    raise ValueError("digest of state.json differs")
+                if digest_file(folder / "state.safetensors") != about["tensors"]:
+                    raise ValueError("digest of state.safetensors differs")
                 tensors: dict[str, Tensor] = load_file(folder / "state.safetensors")
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
                 print(f"checkpoint {folder.name} is damaged ({error}); falling back to the one before", flush=True)  # noqa: T201 (the attempt's log)
                 continue
             facts = about["facts"]
@@ -74,8 +75,3 @@ class Checkpoints:
 
     def _all(self) -> list[Path]:
         return sorted(self.folder.glob("step-*")) if self.folder.is_dir() else []
-
-
-def state_to_save(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict as safetensors takes it: on the CPU, contiguous, no shared memory."""
-    return {name: torch.as_tensor(tensor).detach().cpu().clone().contiguous() for name, tensor in state.items()}

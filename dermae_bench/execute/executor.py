@@ -16,9 +16,9 @@ from dermae_bench.execute.choices import Options as Options
 from dermae_bench.execute.choices import Outcome as Outcome
 from dermae_bench.execute.choices import matches
 from dermae_bench.execute.choices import select as select
-from dermae_bench.execute.endings import tail, why
+from dermae_bench.execute.endings import read_result, tail, why
 from dermae_bench.execute.local import Ended
-from dermae_bench.store.artifacts import Failure, Lease, Store, free_bytes
+from dermae_bench.store.artifacts import Damaged, Failure, Lease, Store, free_bytes
 from dermae_bench.store.environment import environment
 from dermae_bench.suite.stage import Stage
 
@@ -80,6 +80,8 @@ class Executor:
         self._environment: dict[str, Any] = {}
         self._damaged: Counter[str] = Counter()
         """Key -> how often a stage found an input damaged."""
+        self._astray: Counter[str] = Counter()
+        """Key -> how often a stage stopped though this run had not asked for it."""
 
     def run(self, stages: Sequence[Stage]) -> Outcome:
         """Do what is left of `stages` (inputs stand before those who read them)."""
@@ -98,13 +100,16 @@ class Executor:
                 self._backend.warm_up()
                 self._walk(left, outcome)
         finally:
-            for stage, lease, _ in self._running.values():
-                lease.release()
-                outcome.blocked.append(stage)
-            if self._backend is not None:
-                self._backend.close()
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+            try:
+                # before the leases: nobody else may begin a stage while a process of ours still works on it
+                if self._backend is not None:
+                    self._backend.close()
+            finally:
+                for stage, lease, _ in self._running.values():
+                    lease.release()
+                    outcome.blocked.append(stage)
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
         outcome.interrupted = self._signal
         return outcome
 
@@ -120,7 +125,7 @@ class Executor:
             if forced or any(source.key in again for source in stage.inputs.values()):
                 # what reads a stage that is done again has the same key and would be served from the store
                 again.add(stage.key)
-            if stage.key not in again and self.store.has(stage.kind, stage.key):
+            if stage.key not in again and self._holds(stage):
                 outcome.cached += 1
             elif any(
                 source.key in out_of_reach
@@ -136,6 +141,17 @@ class Executor:
             if stage.key in again:
                 self.store.quarantine(stage.kind, stage.key)
         return left
+
+    def _holds(self, stage: Stage) -> bool:
+        """Whether the stage is finished and, at a glance, whole; what is not is moved aside."""
+        if not self.store.has(stage.kind, stage.key):
+            return False
+        try:
+            self.store.glanced(stage.kind, stage.key)
+        except Damaged as error:
+            self.display.failed(stage.key[:8], stage.name, f"{error}; it is made again")
+            return False
+        return True
 
     def _check_space(self, left: Sequence[Stage]) -> None:
         needed = sum(stage.disk_bytes for stage in left) + RESERVE
@@ -177,6 +193,8 @@ class Executor:
                     again = self._missing(stage, {s.key for s in waiting} | set(self._running))
                     unfinished |= {s.key for s in again}
                     waiting[:0] = again
+                elif failure.category == "astray":
+                    waiting.insert(0, stage)
                 elif failure.category == "stopped":
                     outcome.blocked.append(stage)
                 else:
@@ -251,19 +269,21 @@ class Executor:
         return self._backend.wait(TICK)
 
     def _settle(self, stage: Stage, ended: Ended, seconds: float) -> Failure | None:
-        """None if the stage is finished, else why not; `again` and `stopped` are no failures of the stage."""
+        """None if the stage is finished, else why not; `damaged`, `astray` and `stopped` are no failures of the stage."""
         folder = self.store.attempt_folder(stage.key)
-        try:
-            result = json.loads((folder / "result.json").read_bytes())
-        except (OSError, ValueError):
-            result = {}
+        result = read_result(folder)
         if self.store.has(stage.kind, stage.key):
             self.store.settle(stage.key)
             self.display.finished(stage.key[:8], stage.name, seconds)
             self._observe("dermae_stage_finished", {**_event(stage), "seconds": seconds})
             return None
-        if result.get("stopped") or (self._signals and ended.code is not None and ended.code < 0):
+        killed = ended.code is not None and ended.code < 0
+        if self._signals and (result.get("stopped") or killed):
             return Failure(key=stage.key, name=stage.name, reason="stopped on request", category="stopped")
+        if result.get("stopped") and not self._astray[stage.key]:
+            # somebody else's signal: it left a checkpoint and goes on from there, once
+            self._astray[stage.key] += 1
+            return Failure(key=stage.key, name=stage.name, reason="stopped by a stray signal", category="astray")
         if result.get("damaged") and self._damaged[stage.key] < len(stage.inputs):
             # each input may turn out to be damaged once; then something else is wrong
             self._damaged[stage.key] += 1
@@ -278,8 +298,8 @@ class Executor:
             name=stage.name,
             reason=reason,
             category=category,
-            phase=str(result.get("phase", "")),
-            traceback=str(result.get("traceback", "")) or tail(folder / "stderr.log"),
+            phase=result.get("phase", ""),
+            traceback=result.get("traceback") or tail(folder / "stderr.log"),
             seconds=round(seconds, 3),
             max_rss_mb=ended.max_rss_mb,
         )
@@ -292,9 +312,10 @@ class Executor:
         for key in self._running:
             try:
                 status = json.loads((self.store.attempt_folder(key) / "status.json").read_bytes())
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 continue
-            self.display.update(key[:8], status)
+            if isinstance(status, dict):
+                self.display.update(key[:8], status)
 
     # -- signals ---------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dermae_bench.errors import BenchError, DataMissing
+from dermae_bench.errors import BenchError, DataMissing, PluginError
 from dermae_bench.plugin.checking import check
 from dermae_bench.plugin.loading import load_plugin
 from dermae_bench.plugin.params import build, schema_of
@@ -24,6 +24,9 @@ from dermae_bench.plugin.sources import sources_of
 def make_card(reference: dict[str, Any]) -> dict[str, Any]:
     """Kind, schemas, columns and flags of one plugin."""
     kind, cls = load_plugin(reference["name"], reference["module"], reference["file"])
+    if inspect.isabstract(cls):
+        lacking = ", ".join(sorted(cls.__abstractmethods__))
+        raise PluginError(f"{cls.__name__} does not implement: {lacking}")
     libraries = sources_of(reference["module"], Path(reference["file"]) if reference["file"] else None).libraries
     card: dict[str, Any] = {
         "kind": kind,

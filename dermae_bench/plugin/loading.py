@@ -32,7 +32,10 @@ def load_module(module: str, file: str | None = None) -> ModuleType:
         return importlib.import_module(module)
     path = Path(file)
     if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
+        # last, so that a plugin called like a library never stands in for it
+        sys.path.append(str(path.parent))
+    # a name of its own: a plugin file called timm.py must not replace the library in this process
+    module = f"dermae_bench_file_{module}"
     spec = importlib.util.spec_from_file_location(module, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{path.name} is not a Python file")

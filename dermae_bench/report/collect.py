@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,11 @@ class Collector:
                     pending = True
                 else:
                     reasons.append(reason)
+        if row.kind == "floor" and "n" in row.names and records:
+            # fewer real images may be held out than samples were drawn: the row shows what it has
+            names = {**row.names, "n": str(records[0].n)}
+            row = replace(row, names=names)
+            records = [replace(record, names=names) for record in records]
         leaky = self.prepared().get("leaky")
         info = RowInfo(
             board=row.board,
@@ -197,6 +203,7 @@ class Collector:
     def _warnings(self, prepared: Mapping[str, Any]) -> list[str]:
         found = list(prepared.get("warnings", ()))
         found += [f"skipped: {name}" for name in prepared.get("skipped", ())]
+        found += self._small_floors()
         for stage in self.stages:
             manifest = self.manifest(stage)
             if manifest is not None and stage.kind == "score":
@@ -204,6 +211,20 @@ class Collector:
             if manifest is not None and stage.kind == "cost":
                 found += manifest.summary.get("warnings", ())
         return list(dict.fromkeys(found))
+
+    def _small_floors(self) -> Iterator[str]:
+        """A distance falls with n: a floor over fewer images than the samples it stands beside is no floor."""
+        for row in self.rows:
+            if row.kind != "floor" or "n" not in row.names:
+                continue
+            for score in row.cells[0].scores:
+                manifest = self.manifest(score)
+                n = manifest.summary["records"][0]["n"] if manifest is not None else int(row.names["n"])
+                if n < int(row.names["n"]):
+                    yield (
+                        f"{row.names['generator']} ({row.names['sampling']}): {n} images against samples of "
+                        f"{row.names['n']}; its distance is biased upwards beside theirs"
+                    )
 
 
 def _class_counts(prepared: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:

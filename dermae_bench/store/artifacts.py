@@ -16,12 +16,12 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dermae_bench.durable import canonical, digest_file, sync_file, sync_folder, write_text
+from dermae_bench.durable import canonical, digest_file, digest_of, sync_file, sync_folder, write_text
 from dermae_bench.errors import BenchError, StorageError
 
 MANIFEST = "manifest.json"
@@ -95,33 +95,57 @@ class Store:
         path = self.folder(kind, key) / MANIFEST
         try:
             fields = json.loads(path.read_bytes())
+            digest = fields.pop("sha256")
             manifest = Manifest(**fields)
-        except (OSError, ValueError, TypeError) as error:
+            if digest_of(fields) != digest:
+                raise ValueError("it is not what was written")
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise Damaged(f"store entry {kind}/{key} has no readable manifest: {error}") from error
         if manifest.key != key or manifest.kind != kind:
             raise Damaged(f"store entry {kind}/{key} holds the manifest of {manifest.kind}/{manifest.key}")
+        if digest_of(manifest.parts)[:32] != key or not _well_formed(manifest):
+            raise Damaged(f"{MANIFEST} of store entry {kind}/{key} is not what its key says")
         return manifest
 
-    def checked(self, kind: str, key: str) -> tuple[Path, Manifest]:
-        """Folder and manifest of a finished stage whose every file has the digest that the manifest gives.
+    def glanced(self, kind: str, key: str) -> Manifest:
+        """The manifest of a finished stage whose files are there with their sizes; reads none of them.
+
+        Raises:
+            Damaged: the manifest differs, a file is missing, too many, or longer or shorter; the entry is moved aside.
+        """
+        try:
+            manifest = self.manifest(kind, key)
+            self._compare_sizes(manifest)
+        except Damaged:
+            self.quarantine(kind, key)
+            raise
+        return manifest
+
+    def _compare_sizes(self, manifest: Manifest) -> None:
+        place = f"{manifest.kind}/{manifest.key}"
+        with os.scandir(self.folder(manifest.kind, manifest.key)) as entries:
+            found = {e.name: e.stat().st_size if e.is_file() else -1 for e in entries if e.name != MANIFEST}
+        strangers = sorted({*found} - {*manifest.files})
+        if strangers:
+            # nobody but a commit writes here: what its manifest does not list was put there by a mistake
+            raise Damaged(f"store entry {place} holds {strangers[0]!a}, which its manifest does not list")
+        for name, about in manifest.files.items():
+            if found.get(name) != about["bytes"]:
+                raise Damaged(f"{name} of store entry {place} is damaged; the entry was moved to quarantine/")
+
+    def checked(self, kind: str, key: str, names: Collection[str] | None = None) -> tuple[Path, Manifest]:
+        """Folder and manifest of a finished stage whose files have the digests that the manifest gives.
+
+        Args:
+            names: the files whose bytes are read; None: all.
 
         Raises:
             Damaged: a file is missing, too many, or differs; the entry is moved aside so that it is made again.
         """
         folder = self.folder(kind, key)
-        try:
-            manifest = self.manifest(kind, key)
-        except Damaged:
-            self.quarantine(kind, key)
-            raise
-        strangers = sorted({path.name for path in folder.iterdir()} - {*manifest.files, MANIFEST})
-        if strangers:
-            # nobody but a commit writes here: what its manifest does not list was put there by a mistake
-            self.quarantine(kind, key)
-            raise Damaged(f"store entry {kind}/{key} holds {strangers[0]}, which its manifest does not list")
+        manifest = self.glanced(kind, key)
         for name, about in manifest.files.items():
-            path = folder / name
-            if not path.is_file() or path.stat().st_size != about["bytes"] or digest_file(path) != about["sha256"]:
+            if (names is None or name in names) and digest_file(folder / name) != about["sha256"]:
                 self.quarantine(kind, key)
                 raise Damaged(f"{name} of store entry {kind}/{key} is damaged; the entry was moved to quarantine/")
         return folder, manifest
@@ -137,7 +161,9 @@ class Store:
         """Turn the folder `work` (on the same file system) into a finished stage: flush, manifest last, rename."""
         for name in manifest.files:
             sync_file(work / name)
-        write_text(work / MANIFEST, canonical(asdict(manifest)))
+        # the digest is of what a reader will find: JSON knows no tuples, and its keys are all texts
+        fields = json.loads(canonical(asdict(manifest)))
+        write_text(work / MANIFEST, canonical({**fields, "sha256": digest_of(fields)}))
         target = self.folder(manifest.kind, manifest.key)
         target.parent.mkdir(parents=True, exist_ok=True)
         while True:
@@ -146,9 +172,10 @@ class Store:
             except OSError as error:
                 if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
                     raise
-                if not self.has(manifest.kind, manifest.key):
-                    # what lies there lost its manifest: it is no finished stage
-                    self.quarantine(manifest.kind, manifest.key)
+                try:
+                    self.glanced(manifest.kind, manifest.key)
+                except Damaged:
+                    # what lay there is no finished stage, and was moved aside
                     continue
                 # another run finished the same stage first; equal keys mean equal results
                 shutil.rmtree(work)
@@ -197,8 +224,9 @@ class Store:
             }:
                 raise
             free = free_bytes(self.root)
+            verb = "use" if error.errno in {errno.EIO, errno.ENOENT} else "write"
             raise StorageError(
-                f"cannot write {error.filename or self.root}: {os.strerror(error.errno or 0)} "
+                f"cannot {verb} {error.filename or self.root}: {os.strerror(error.errno or 0)} "
                 f"({free / 2**20:.0f} MiB free)",
                 hint="nothing finished is lost: mend the place and give the same command again",
             ) from error
@@ -218,11 +246,16 @@ class Lease:
     def take(self) -> bool:
         """Try to take it; False when another run holds it."""
         while True:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
                 handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
             except FileNotFoundError:
                 # the former holder finished and removed the folder just now
+                continue
+            except FileExistsError:
+                # `mkdir` looks again at what was in its way: the same, unless it is still there
+                if self.path.parent.exists():
+                    raise
                 continue
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -246,6 +279,25 @@ class Lease:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def _well_formed(manifest: Manifest) -> bool:
+    """Whether every field has the type that its readers rely on."""
+    mappings = (manifest.parts, manifest.files, manifest.summary, manifest.environment)
+    return (
+        manifest.version == MANIFEST_VERSION
+        and isinstance(manifest.name, str)
+        and isinstance(manifest.seconds, int | float)
+        and isinstance(manifest.max_rss_mb, int)
+        and all(isinstance(mapping, Mapping) for mapping in mappings)
+        and all(
+            isinstance(about, Mapping)
+            and isinstance(about.get("bytes"), int)
+            and isinstance(about.get("sha256"), str)
+            and Path(name).name == name != MANIFEST
+            for name, about in manifest.files.items()
+        )
+    )
 
 
 def free_bytes(path: Path) -> int:

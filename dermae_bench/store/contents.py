@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 
-from dermae_bench.durable import digest_file, digest_of, write_text
-from dermae_bench.errors import DataMissing
+from dermae_bench.durable import digest_file, digest_of, encodable, write_text
+from dermae_bench.errors import DataError, DataMissing
 
 
 class Contents:
-    """Content digests of files and folders, with a memo by (path, size, mtime, inode) as a speed-up only.
+    """Content digests of files and folders, with a memo by (path, size, mtime, ctime, inode) as a speed-up only.
 
     Args:
         memo: file of the memo; a lost or unreadable memo costs time, nothing else.
@@ -26,7 +27,7 @@ class Contents:
         except (OSError, ValueError):
             return
         if isinstance(read, dict):
-            self._memo = {path: mark for path, mark in read.items() if isinstance(mark, list) and len(mark) == 4}
+            self._memo = {path: mark for path, mark in read.items() if isinstance(mark, list) and len(mark) == 5}
 
     def file(self, path: Path) -> str:
         """SHA-256 of a file's bytes.
@@ -41,37 +42,45 @@ class Contents:
     def folder(self, path: Path) -> str:
         """SHA-256 over relative names and contents of every file below `path`, hidden ones left out, links followed.
 
+        A folder that is reached twice, through links, is walked once; its second name stands for the first.
+
         Raises:
             DataMissing: there is no such folder.
+            DataError: something in it is neither file nor folder, leads to nothing, or has a name that is not UTF-8.
         """
         if not path.is_dir():
             raise DataMissing(f"folder {path} is not there")
         root = str(path.resolve())
         found: list[tuple[str, str]] = []
-        todo = [root]
-        linked = {root}
+        problems: list[str] = []
+        seen: dict[tuple[int, int], str] = {}
+        todo = [(root, "")]
         while todo:
-            with os.scandir(todo.pop()) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir():
-                        if entry.is_symlink():
-                            # a link to a folder above would be walked for ever
-                            target = os.path.realpath(entry.path)
-                            if target in linked or root.startswith(f"{target}{os.sep}"):
-                                continue
-                            linked.add(target)
-                        todo.append(entry.path)
-                    elif entry.is_file():
-                        found.append((os.path.relpath(entry.path, root), self._digest(entry.path, entry.stat())))
+            place, name = todo.pop()
+            try:
+                about = os.stat(place)  # noqa: PTH116 (one call for many thousands of entries)
+                if stat.S_ISREG(about.st_mode):
+                    found.append((name, self._digest(place, about)))
+                elif not stat.S_ISDIR(about.st_mode):
+                    problems.append(f"{name}: neither a file nor a folder")
+                elif (first := seen.setdefault((about.st_dev, about.st_ino), name)) != name:
+                    # walking it again would give nothing new, or never end
+                    found.append((name, f"the folder {first or '.'}"))
+                else:
+                    inner = sorted((n for n in os.listdir(place) if not n.startswith(".")), reverse=True)  # noqa: PTH208
+                    todo += [(f"{place}/{n}", f"{name}/{n}" if name else n) for n in inner]
+                    problems += [f"{name}/{n}: the name is not UTF-8" for n in inner if encodable(n) != n]
+            except OSError as error:
+                problems.append(f"{name}: {os.strerror(error.errno or 0)}")
+        if problems:
+            raise DataError(f"folder {path} cannot be read whole", [encodable(problem) for problem in problems])
         return digest_of(sorted(found))
 
-    def _digest(self, path: str, stat: os.stat_result) -> str:
-        mark: list[object] = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+    def _digest(self, path: str, about: os.stat_result) -> str:
+        mark: list[object] = [about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino]
         known = self._memo.get(path)
-        if known is not None and known[:3] == mark:
-            return str(known[3])
+        if known is not None and known[:4] == mark:
+            return str(known[4])
         digest = digest_file(Path(path))
         self._memo[path] = [*mark, digest]
         self._dirty = True

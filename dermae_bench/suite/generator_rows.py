@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from dermae_bench.errors import UserError
 from dermae_bench.plugin.catalog import Card
+from dermae_bench.suite.lineage import Lineage
 from dermae_bench.suite.parts import Cell, RowPlan, SeedContext, names_of, row_id
-from dermae_bench.suite.spec import GeneratorRow, MetricSpec, SamplesSpec
+from dermae_bench.suite.spec import GeneratorRow, MetricSpec, SamplesSpec, TeacherSpec
 from dermae_bench.suite.stage import Stage
 
 if TYPE_CHECKING:
     from dermae_bench.suite.rows import RowPlanner
+
+
+AGREEMENT = {"balanced-accuracy": "class-agreement"}
+"""Mean over the classes asked for, so that always answering the most frequent one gives chance: 1 / classes."""
 
 
 class GeneratorRows:
@@ -120,11 +125,20 @@ class GeneratorRows:
         return self.plan.add("score", label, work, known, cards, {"generated": generated, "real": real})
 
     def _agreement(self, metric: MetricSpec, generator: str, samples: Stage, seeds: SeedContext) -> Stage | None:
-        """How often a judge that never saw the generator sees the class asked for; None for unconditional ones."""
+        """How often a judge that never saw the generator sees the class asked for, as mean over the classes.
+
+        None for unconditional generators.
+        """
         task = self.suite.generators[generator].task
         if metric.judge is None or task is None:
             return None
-        judge = metric.judge
+        predictions, facts = self._judged(metric.judge, task, {"samples": "samples0"}, {"samples0": samples})
+        return self.classifiers.score_predictions(predictions, task, task, AGREEMENT, facts)
+
+    def _judged(
+        self, judge: TeacherSpec, task: str, images: Mapping[str, str], extra: Mapping[str, Stage]
+    ) -> tuple[Stage, dict[str, str]]:
+        """What the judge says of some images, and who it is."""
         if self.plan.generated(judge.train):
             raise UserError(
                 f"the judge {judge.classifier!r} of class-agreement is trained on {judge.train!r}, "
@@ -133,26 +147,58 @@ class GeneratorRows:
             )
         context = SeedContext(classifier=self.suite.seeds.classifier[0], pretrain=self.suite.seeds.pretrain[0])
         model = self.plan.classifier(judge.classifier, judge.train, task, context)
-        predictions = self.classifiers.predict(
-            judge.classifier, model, task, {"samples": "samples0"}, {"samples0": samples}
-        )
-        return self.classifiers.score_predictions(predictions, task, task, {"accuracy": "class-agreement"})
+        predictions = self.classifiers.predict(judge.classifier, model, task, images, extra)
+        return predictions, {"classifier": judge.classifier, "train": judge.train, "model": model.key}
+
+    def _real_agreement(self, against: str, count: int) -> list[Stage]:
+        """The judge on real test images: what class-agreement is for images that are what they say."""
+        lines = [line for line in self.suite.generator_rows if (line.against, line.count) == (against, count)]
+        tasks = {self.suite.generators[name].task for line in lines for name in names_of(line.samples)} - {None}
+        found = []
+        for metric in self.suite.sample_metrics:
+            for task in sorted(task for task in tasks if task is not None) if metric.judge else ():
+                assert metric.judge is not None
+                predictions, facts = self._judged(metric.judge, task, {"split": "test"}, {})
+                found.append(self.classifiers.score_predictions(predictions, task, task, AGREEMENT, facts))
+        return found if len(tasks) == 1 else []
+
+    def _held_out(self, lineage: Lineage, against: str, count: int) -> list[str]:
+        """Splits that neither the generators of these rows nor the reference have seen; with none there is no floor."""
+        seen = {against}
+        for line in self.suite.generator_rows:
+            if (line.against, line.count) == (against, count):
+                for name in names_of(line.samples):
+                    images = self.suite.generators[name].images
+                    seen |= lineage.of([images] if isinstance(images, str) else list(images))[0]
+        return _unseen(seen)
 
     def _generator_floors(self) -> Iterator[RowPlan]:
         """Real images the generators never saw, and uniform noise: between them a distance has a meaning."""
         if not self._extractors():
             return
+        lineage = Lineage(self.classifiers.resolved)
         for against, count in dict.fromkeys((line.against, line.count) for line in self.suite.generator_rows):
-            for name, spec in (("real images", {"held_out": "val+test"}), ("uniform noise", {"noise": "uniform"})):
-                scores = tuple(self._distance(e, [spec], {}, against, count) for e in self._extractors())
-                names = {"generator": name, "sampling": "", "against": against, "n": str(count)}
+            held_out = self._held_out(lineage, against, count)
+            floors: list[tuple[str, str, dict[str, str]]] = [("uniform noise", "", {"noise": "uniform"})]
+            if held_out:
+                joined = "+".join(held_out)
+                floors.insert(0, ("real images", f"held out: {joined}", {"held_out": joined}))
+            for name, how, spec in floors:
+                scores = [self._distance(e, [spec], {}, against, count) for e in self._extractors()]
+                if "held_out" in spec:
+                    scores += self._real_agreement(against, count)
+                names = {"generator": name, "sampling": how, "against": against, "n": str(count)}
                 yield RowPlan(
                     board="generators",
                     row=row_id(names),
                     names=names,
                     kind="floor",
-                    cells=(Cell(seeds={}, scores=scores),),
+                    cells=(Cell(seeds={}, scores=tuple(scores)),),
                 )
+
+
+def _unseen(seen: set[str]) -> list[str]:
+    return [split for split in ("train", "val", "test") if split not in seen]
 
 
 def _named(cards: Sequence[Card], params: Sequence[Any]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from dermae_bench.suite.stage import KEY_VERSION
 PACKAGE = Path(__file__).parent.parent
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
-SHARED = ("execute/stages/common.py", "plugin/images.py", "plugin/data.py")
+SHARED = ("execute/stages/common.py", "plugin/images.py", "plugin/data.py", "plugin/weights.py")
 """Harness sources that decide how any stage reads images and labels."""
 
 HARNESS: Mapping[str, tuple[str, ...]] = {
@@ -27,15 +27,16 @@ HARNESS: Mapping[str, tuple[str, ...]] = {
         "execute/run.py",
         "execute/steps.py",
         "execute/averaging.py",
+        "plugin/contracts.py",
         "plugin/noise.py",
         "plugin/schedules.py",
         *SHARED,
     ),
-    "sample": ("execute/stages/sample.py", "execute/steps.py", "plugin/noise.py", *SHARED),
-    "extract": ("execute/stages/extract.py", *SHARED),
-    "predict": ("execute/stages/predict.py", *SHARED),
+    "sample": ("execute/stages/sample.py", "execute/steps.py", "plugin/noise.py", "plugin/contracts.py", *SHARED),
+    "extract": ("execute/stages/extract.py", "plugin/extractor.py", *SHARED),
+    "predict": ("execute/stages/predict.py", "plugin/contracts.py", *SHARED),
     "score": ("execute/stages/score.py", "plugin/measures.py"),
-    "cost": ("execute/stages/cost.py", "plugin/flops.py"),
+    "cost": ("execute/stages/cost.py", "plugin/flops.py", "plugin/contracts.py"),
 }
 """Kind -> the harness's own sources that decide its result; editing another file makes nothing stale."""
 

@@ -18,6 +18,8 @@ CLASS_AGREEMENT = "class-agreement"
 NAMED_SECTIONS = ("budgets", "extractors", "generators", "image_sets", "pretrained", "classifiers")
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", re.ASCII)
+TAKEN = frozenset({"store", "reference"})
+"""Folders of `results/` that are no suite's."""
 _SUITE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}", re.ASCII)
 BARE = {
     "f1": "say how classes are averaged: f1-macro or f1-weighted",
@@ -80,6 +82,8 @@ def _own_names(suite: Mapping[str, Any]) -> Iterator[Finding]:
     if isinstance(name, str) and not _SUITE_NAME.fullmatch(name):
         hint = "it names a folder: lower-case letters, digits, `-`, `_`, `.`, at most 80, the first a letter or digit"
         yield Finding(("suite",), f"{name[:80]!r} cannot be the name of a suite", hint)
+    elif name in TAKEN:
+        yield Finding(("suite",), f"{name!r} cannot be the name of a suite", "that folder of results has another use")
     for section in NAMED_SECTIONS:
         for at, _ in entries(suite, section):
             if section == "image_sets" and at[-1] in SPLITS:
@@ -242,6 +246,25 @@ def _duplicates(suite: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding((*at, i), f"{what} is given twice", "remove one")
             seen.add(text)
     yield from _duplicate_rows(suite)
+    yield from _duplicate_columns(suite)
+
+
+def _duplicate_columns(suite: Mapping[str, Any]) -> Iterator[Finding]:
+    """Two entries that would fill one column: the board could not tell them apart."""
+    seen: dict[tuple[Any, Any], int] = {}
+    for at, entry in specs(suite, "sample_metrics"):
+        column = (entry.get("metric"), entry.get("extractor"))
+        if column[1] is None and column[0] != CLASS_AGREEMENT:
+            continue
+        first = seen.setdefault(column, int(at[-1]))
+        if first != at[-1]:
+            message = f"entry {first + 1} fills the same column already"
+            hint = (
+                "one judge a suite"
+                if column[0] == CLASS_AGREEMENT
+                else "name the extractor a second time under another name"
+            )
+            yield Finding(at, message, hint)
 
 
 def _duplicate_rows(suite: Mapping[str, Any]) -> Iterator[Finding]:

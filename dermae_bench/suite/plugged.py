@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 from dermae_bench.errors import PluginError
 from dermae_bench.plugin.checking import Finding, Path, check, dotted, paths_in, suggestion
-from dermae_bench.plugin.hookspecs import KINDS
 from dermae_bench.suite.names import BARE, CLASS_AGREEMENT, samples_in, specs, texts
 
 
@@ -120,7 +119,7 @@ class Plugged:
         return found
 
     def _unusable(self, kind: str, name: str, error: PluginError) -> Finding:
-        known = name.rpartition(":")[0].endswith(".py") or any(name in self.catalog.names(k) for k in KINDS.values())
+        known = name.rpartition(":")[0].endswith(".py") or name in self.catalog.names()
         if known:
             return Finding((), error.message, error.hint)
         return Finding((), f"unknown {kind} {name!r}", suggestion(name, self.catalog.names(kind), f"{kind}s"))

@@ -34,6 +34,8 @@ class RowPlanner:
 
     def rows(self) -> list[RowPlan]:
         """Every row of both boards, floors included; costs are planned first, since they need no training."""
+        # first, so that missing or broken data are seen before anything is spent
+        self.plan.prepare()
         generators = GeneratorRows(self)
         generator_costs = dict(generators.costs())
         costs = dict(self._all_costs())
@@ -135,15 +137,24 @@ class RowPlanner:
         )
 
     def score_predictions(
-        self, predictions: Stage, trained: str, task: str, rename: Mapping[str, str] | None = None
+        self,
+        predictions: Stage,
+        trained: str,
+        task: str,
+        rename: Mapping[str, str] | None = None,
+        judge: Mapping[str, str] | None = None,
     ) -> Stage:
-        """Every prediction metric of the suite (or those of `rename`, under new names) on one set of predictions."""
+        """Every prediction metric of the suite (or those of `rename`, under new names) on one set of predictions.
+
+        `judge` says who predicted, where the classifier is part of the measurement and not what is measured.
+        """
         names = list(rename) if rename else list(self.suite.prediction_metrics)
         cards = [self.plan.catalog.card("metric", name) for name in names]
         work = {
             "of": "predictions",
             "metrics": [card.name for card in cards],
             "rename": dict(rename or {}),
+            "judge": dict(judge) if judge else None,
             "trained": self.plan.task(trained),
             "task": self.plan.task(task),
             "resamples": RESAMPLES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ ON_PURPOSE = {"misbehaving"}
 """Breaks its promises, since other tests need somebody who does."""
 
 
+results_of = functools.cache(run_checks)
+
+
 def found() -> list[tuple[str, Path | None]]:
     """(name, plugins folder) of every installed plugin and of those that lie among the tests as single files."""
     names: list[tuple[str, Path | None]] = [(name, None) for name in Catalog().names()]
@@ -26,7 +30,7 @@ def found() -> list[tuple[str, Path | None]]:
 
 @pytest.mark.parametrize(("name", "folder"), found(), ids=lambda value: value if isinstance(value, str) else "")
 def test_a_plugin_keeps_its_promises(name: str, folder: Path | None) -> None:
-    kind, results = run_checks(name, folder)
+    kind, results = results_of(name, folder)
     broken = [f"{result.name}: {result.reason}" for result in results if result.reason is not None]
     assert not broken, "\n".join([f"{kind} {name}", *broken])
     assert any(result.skipped is None for result in results), f"nothing of {kind} {name} could be tried"
@@ -34,16 +38,16 @@ def test_a_plugin_keeps_its_promises(name: str, folder: Path | None) -> None:
 
 def test_whoever_needs_data_or_weights_is_skipped_where_they_are_needed_and_only_there() -> None:
     for name in ("ham10000", "image-folder", "inception-v3-tf"):
-        _, results = run_checks(name)
+        _, results = results_of(name, None)
         skipped = [result for result in results if result.skipped is not None]
         assert all("tiny is empty" in str(result.skipped) for result in skipped)
         assert 0 < len(skipped) < len(results)
     for name in ("phantom", "tf-efficientnet-lite0", "kid", "ddpm", "timm"):
-        assert not [result for result in run_checks(name)[1] if result.skipped is not None]
+        assert not [result for result in results_of(name, None)[1] if result.skipped is not None]
 
 
 def test_every_kind_of_plugin_is_among_them() -> None:
-    kinds = {run_checks(name, FOLDERS[0])[0] for name in ("phantom", "kid", "tf-efficientnet-lite0", "tiny-gan", "mae")}
-    assert kinds == {"dataset", "metric", "extractor", "generator", "pretrainer"}
+    kinds = {results_of(name, folder)[0] for name, folder in found()}
+    assert kinds == {"dataset", "metric", "extractor", "generator", "pretrainer", "classifier"}
     names = {name for name, _ in found()}
     assert {"tiny-gan", "tiny-joint", "mae", "distilled", "pixels", "pixels-by-class", "thumbnails"} <= names

@@ -210,6 +210,9 @@ def _sound(row: Row, columns: Sequence[str], name: str, problems: list[str]) -> 
         wrong.append(f"path {path!r} is no relative path with /")
     elif path and (path.startswith("/") or ".." in path.split("/") or not PurePosixPath(path).parts):
         wrong.append(f"path {path!r} leads out of the folder")
+    elif any(part.startswith(".") for part in PurePosixPath(path).parts):
+        # hidden files belong to no key: a change of one would go unnoticed
+        wrong.append(f"path {path!r} names something hidden; no part may begin with a dot")
     if "split" in columns and row["split"] and row["split"] not in api.SPLITS:
         wrong.append(f"unknown split {row['split']!r}, not one of {' '.join(api.SPLITS)}")
     problems += [f"{name}, line {row.line}: {what}" for what in wrong]

@@ -55,7 +55,7 @@ def _batches(context: StageContext) -> tuple[int, Iterator[Tensor]]:
     if "noise" in source:
         count = int(work["limit"])
         return count, _noise(count, int(context.input("prepare")[1].summary["size"]))
-    spec = [{"split": "val"}, {"split": "test"}] if "held_out" in source else work["images"]
+    spec = [{"split": name} for name in source["held_out"].split("+")] if "held_out" in source else work["images"]
     images = image_set(context, spec, None)
     if work["limit"] is not None and work["limit"] < len(images):
         images = choose(images, work["limit"])

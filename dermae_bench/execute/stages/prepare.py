@@ -40,7 +40,7 @@ def prepare(context: StageContext) -> dict[str, Any]:
     context.phase = "writing"
     np.save(context.out / "images.npy", pixels)
     labels = [tasks[0].classes.index(example.label) for example in kept]
-    names = sorted(kept[0].attributes)
+    names = sorted({name for example in kept for name in example.attributes})
     columns: dict[str, Any] = {
         "id": [e.id for e in kept],
         "group": [e.group for e in kept],

@@ -56,6 +56,9 @@ def _score_predictions(context: StageContext) -> dict[str, Any]:
         "image_size": prepared.summary["size"],
         "resize": prepared.summary["resize"],
     }
+    if work["judge"] is not None:
+        # generated images have no resize and no groups of their own; what counts is who judged them
+        base |= {"judge": work["judge"], "images": "generated", "resize": None, "leaky": None}
     records = []
     for name in work["metrics"]:
         metric: PredictionMetric = context.configured(name, {})

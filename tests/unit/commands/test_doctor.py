@@ -12,6 +12,7 @@ from asking import ask
 from dermae_bench.commands import doctor
 
 
+@pytest.mark.slow
 def test_it_tries_everything_for_real_and_says_what_is_broken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

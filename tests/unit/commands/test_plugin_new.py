@@ -1,4 +1,4 @@
-"""`plugins new`: a project that works before its author changes a line, also with `plugins check`, `list` and `show`."""
+"""`plugins new`: a project that works before its author changes a line; `plugins check`, `list` and `show`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from asking import ask
 
 
-@pytest.mark.parametrize("kind", ["generator", "classifier"])
+@pytest.mark.parametrize("kind", ["generator", pytest.param("classifier", marks=pytest.mark.slow)])
 def test_a_new_project_keeps_every_promise(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer = ask(capsys, "plugins", "new", kind, "my-own-idea", "--into", tmp_path)
     assert answer.code == 0

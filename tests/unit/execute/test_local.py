@@ -75,7 +75,8 @@ def test_an_attempt_runs_in_its_folder_with_nothing_of_the_parent_but_its_module
     ended = one(backend)
     assert (ended.attempt, ended.code, ended.reason) == ("facts", 0, "exit"), (folder / "stderr.log").read_text()
     assert 0 < ended.seconds < PATIENCE
-    assert 1 < ended.max_rss_mb < 1000
+    # no upper bound: a forked child begins with the pages of its parent
+    assert ended.max_rss_mb > 1
     facts = json.loads((folder / "facts").read_text())
     assert Path(facts["cwd"]) == folder
     assert facts["pid"] == facts["session"] == facts["group"] != os.getpid()
