@@ -5,18 +5,27 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-STAMP := $(VENV)/.installed
+RUNS := $(VENV)/.runs
+STAMP := $(VENV)/.develops
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
 .PHONY: setup demo test check test-all bench docs
 
-$(STAMP): pyproject.toml constraints.txt
+# what a user needs: the package and its libraries
+$(RUNS): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
+	@echo "installing into $(VENV): some minutes, about 6 GB (torch with its CUDA libraries)"
+	$(INSTALL) .
+	touch $@
+
+# and what a developer needs
+$(STAMP): $(RUNS)
+	$(INSTALL) '.[dev]'
 	touch $@
 
 setup: $(STAMP)
 
-demo: $(STAMP)
+demo: $(RUNS)
 	$(BIN)/dermae-bench run suites/quickstart.yaml -j $(JOBS)
 
 test: $(STAMP)

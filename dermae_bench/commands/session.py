@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,24 @@ from dermae_bench.errors import FAILED, OK, DataMissing, UserError
 from dermae_bench.execute.executor import Executor, Options, Outcome, select
 from dermae_bench.execute.observers import observers
 from dermae_bench.plugin.catalog import Catalog
-from dermae_bench.store.artifacts import Store
+from dermae_bench.report.escape import visible
+from dermae_bench.store.artifacts import Damaged, Store
 from dermae_bench.store.contents import Contents
 from dermae_bench.suite.keys import PACKAGE, Identities
 from dermae_bench.suite.load import LoadedSuite, load_suite, results_name
 from dermae_bench.suite.plan import Planner
 from dermae_bench.suite.rows import RowPlan, RowPlanner
 from dermae_bench.suite.stage import Stage
+
+SHOWN: Mapping[str, tuple[str, ...]] = {
+    "prepare": ("table.parquet",),
+    "train": ("curves.csv",),
+    "sample": ("table.parquet", "images-00000.npy"),
+    "predict": ("predictions.parquet",),
+}
+"""Kind -> the files that a results folder is made of; of the other kinds it takes the manifest alone."""
+LONGEST_REASON = 300
+"""Characters of a failure's reason on the terminal; `show` tells the rest."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +117,18 @@ def run_suite(
     _need_data(session)
     stages = select(session.stages, options)
     outcome = _execute(session, stages, options, verbosity)
+
+    def mend(damaged: Sequence[Stage]) -> None:
+        if outcome.interrupted is None:
+            again = _execute(session, damaged, replace(options, force=()), verbosity)
+            outcome.cached -= len(damaged)
+            outcome.done += again.done
+            outcome.failed |= again.failed
+            outcome.blocked += again.blocked
+            outcome.interrupted = again.interrupted
+
     with session.store.writable():
-        _publish(session, form)
+        _publish(session, form, mend)
     return _leave(session, outcome)
 
 
@@ -132,7 +155,8 @@ def _leave(session: Session, outcome: Outcome) -> int:
         f"{outcome.cached} stages cached, {done} done, {failed} failed, {len(outcome.blocked)} not run", err=True
     )
     for failure in outcome.failed.values():
-        echo(f"failed: {failure.name}: {failure.reason}\n  look: dermae-bench show {failure.key[:12]}", err=True)
+        reason = visible(failure.reason.partition("\n")[0], LONGEST_REASON)
+        echo(f"failed: {visible(failure.name)}: {reason}\n  look: dermae-bench show {failure.key[:12]}", err=True)
     if outcome.interrupted is not None:
         click.echo(f"{session.folder}  (stopped: give the same command again to go on)")
         return 128 + outcome.interrupted
@@ -146,15 +170,28 @@ def _leave(session: Session, outcome: Outcome) -> int:
 # -- results folder ------------------------------------------------------------------------------------------------
 
 
-def _publish(session: Session, form: str) -> None:
-    """Bring the results folder up to date and print the boards; nothing is rebuilt when nothing changed."""
-    state = _state(session)
-    memo = session.store.root / "boards" / f"{digest_of(str(session.folder.resolve()))[:32]}.json"
-    known = _unchanged(memo, state, session.folder)
+def _publish(session: Session, form: str, mend: Callable[[Sequence[Stage]], None] | None = None) -> None:
+    """Bring the results folder up to date and print the boards; nothing is rebuilt when nothing changed.
+
+    Args:
+        mend: makes stages again whose files turn out to be damaged.
+
+    Raises:
+        Damaged: a file that the boards need differs, and there is no `mend`.
+    """
+    # by its name inside the results folder, which may be moved or mounted elsewhere
+    memo = session.store.root / "boards" / f"{digest_of(session.folder.name)[:32]}.json"
+    known = _unchanged(memo, _state(session), session.folder)
     if known is None:
-        known = _build(session)
-        files = {path.name: digest_file(path) for path in sorted(session.folder.iterdir()) if path.is_file()}
-        write_text(memo, json.dumps({"state": state, "files": files, "text": known}), durable=False)
+        _mend_damaged(session, mend)
+        try:
+            known = _build(session, session.folder)
+            about = {"state": _state(session), "files": _digests(session.folder), "text": known}
+            write_text(memo, json.dumps(about), durable=False)
+        except OSError as error:
+            if error.errno not in {errno.EROFS, errno.EACCES, errno.EPERM}:
+                raise
+            known = _as_published(session, error)
     if form == "table":
         for board in ("generators", "classifiers"):
             if known[board]:
@@ -166,11 +203,42 @@ def _publish(session: Session, form: str) -> None:
             click.echo((session.folder / f"{board}.{form}").read_text())
 
 
+def _mend_damaged(session: Session, mend: Callable[[Sequence[Stage]], None] | None) -> None:
+    """Check what the boards are made of; what differs is moved aside and made again."""
+    damaged = []
+    for stage in session.stages:
+        if not stage.key or not session.store.has(stage.kind, stage.key):
+            continue
+        try:
+            session.store.checked(stage.kind, stage.key, SHOWN.get(stage.kind, ()))
+        except Damaged as error:
+            if mend is None:
+                raise Damaged(f"{stage.name}: {error}", hint="`dermae-bench run` makes it again") from error
+            echo(f"{visible(stage.name)}: {error}", err=True)
+            damaged.append(stage)
+    if damaged and mend is not None:
+        mend(damaged)
+
+
+def _as_published(session: Session, refused: OSError) -> dict[str, str]:
+    """The boards' text where nothing can be written: right if what lies there is what would be written."""
+    with tempfile.TemporaryDirectory() as place:
+        known = _build(session, Path(place))
+        there = _digests(session.folder) if session.folder.is_dir() else {}
+        if any(there.get(name) != digest for name, digest in _digests(Path(place)).items()):
+            raise refused
+    return known
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {path.name: digest_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
+
+
 def _state(session: Session) -> str:
-    """Changes when any result, failure, name or the report's own code changes."""
+    """Changes when any result, failure, name, the suite or the report's own code changes."""
     sources = {
         str(path.relative_to(PACKAGE)): digest_file(path)
-        for path in sorted((PACKAGE / "report").rglob("*.*"))
+        for path in [PACKAGE / "suite" / "resolved.py", *sorted((PACKAGE / "report").rglob("*.*"))]
         if path.suffix != ".pyc"
     }
     stages = []
@@ -180,7 +248,9 @@ def _state(session: Session) -> str:
         stages.append([stage.key, stage.name, done, failure.reason if failure else None])
     reference = session.loaded.suite.reference
     published = digest_file(Path(reference)) if reference is not None and Path(reference).is_file() else None
-    return digest_of([sources, stages, session.loaded.suite.description, [row.row for row in session.rows], published])
+    # what `suite.resolved.yaml` is written from
+    written = [repr(session.loaded.resolved), [repr((given.at, given.text)) for given in session.loaded.paths]]
+    return digest_of([sources, stages, written, [row.row for row in session.rows], published])
 
 
 def _unchanged(memo: Path, state: str, folder: Path) -> dict[str, str] | None:
@@ -198,7 +268,7 @@ def _unchanged(memo: Path, state: str, folder: Path) -> dict[str, str] | None:
     return text
 
 
-def _build(session: Session) -> dict[str, str]:
+def _build(session: Session, folder: Path) -> dict[str, str]:
     from dermae_bench.report.collect import Collector, write_predictions
     from dermae_bench.report.export import terminal_table, write
     from dermae_bench.suite.resolved import suite_to_yaml
@@ -206,10 +276,10 @@ def _build(session: Session) -> dict[str, str]:
     loaded = session.loaded
     collector = Collector(loaded.suite, loaded.preset, session.stages, session.rows, session.store)
     boards = collector.boards()
-    session.folder.mkdir(parents=True, exist_ok=True)
-    write(boards, session.folder)
-    write_predictions(collector, session.folder)
-    write_text(session.folder / "suite.resolved.yaml", suite_to_yaml(loaded))
+    folder.mkdir(parents=True, exist_ok=True)
+    write(boards, folder)
+    write_predictions(collector, folder)
+    write_text(folder / "suite.resolved.yaml", suite_to_yaml(loaded))
     split = f"split {boards.split_rule} (digest {boards.split_digest[:12]})"
     facts = [f"{boards.dataset}: {boards.facts['images']} images, {split}"]
     for task, classes in boards.class_counts.items():

@@ -31,13 +31,14 @@ def read_result(folder: Path) -> dict[str, Any]:
         return {"ok": True}
     if result.get("stopped") is True:
         return {"ok": False, "stopped": True}
-    if not isinstance(result.get("reason"), str) or result.get("category") not in CATEGORIES:
+    category = result.get("category")
+    if not isinstance(result.get("reason"), str) or not isinstance(category, str) or category not in CATEGORIES:
         return {}
     texts = {name: encodable(str(result.get(name, "")))[-LONGEST:] for name in ("phase", "traceback")}
     reason = encodable(result["reason"])[:LONGEST]
     return {
         "ok": False,
-        "category": result["category"],
+        "category": category,
         "reason": reason,
         **texts,
         "damaged": result.get("damaged") is True,

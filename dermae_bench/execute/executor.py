@@ -269,7 +269,7 @@ class Executor:
         return self._backend.wait(TICK)
 
     def _settle(self, stage: Stage, ended: Ended, seconds: float) -> Failure | None:
-        """None if the stage is finished, else why not; `damaged`, `astray` and `stopped` are no failures of the stage."""
+        """None if it is finished, else why not; `damaged`, `astray` and `stopped` are no failures of the stage."""
         folder = self.store.attempt_folder(stage.key)
         result = read_result(folder)
         if self.store.has(stage.kind, stage.key):

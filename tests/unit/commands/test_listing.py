@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from asking import Answer, ask
 
+from dermae_bench.durable import digest_of
 from dermae_bench.store.artifacts import MANIFEST, Failure, Manifest, Store
 
 HOSTILE = "train/\x1b[2J\x1b]0;owned\x07/\u202egnp.x\r=cmd|' /C calc'!A0"
-KEY, OTHER = "ab" * 16, "cd" * 16
+ABOUT = {"seed": 0, "words": HOSTILE}
+KEY, OTHER = digest_of(ABOUT)[:32], "cd" * 16
 
 
 @pytest.fixture
@@ -37,8 +39,7 @@ def bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
 def put(store: Store, key: str = KEY, name: str = HOSTILE, kind: str = "train") -> None:
     work = store.attempt_folder(key) / "out"
     work.mkdir(parents=True)
-    about = {"seed": 0, "words": HOSTILE}
-    store.commit(work, Manifest(kind=kind, key=key, name=name, parts=about, files={}, summary={"note": HOSTILE}))
+    store.commit(work, Manifest(kind=kind, key=key, name=name, parts=ABOUT, files={}, summary={"note": HOSTILE}))
 
 
 def test_an_empty_place_is_no_error(bench: Any) -> None:
@@ -100,10 +101,10 @@ def test_show_prints_why_a_stage_failed(bench: Any, store: Store) -> None:
 
 def test_show_says_what_is_wrong_with_a_key(bench: Any, store: Store) -> None:
     put(store)
-    put(store, "ab" + "0" * 30, "other")
+    put(store, KEY[:2] + "0" * 30, "other")
     for words, reason in (
-        ("ab", "2 stages have keys that begin with"),
-        ("ff", "no stage has a key that begins with"),
+        (KEY[:2], "2 stages have keys that begin with"),
+        ("0" * 20, "no stage has a key that begins with"),
         ("xyz", "keys are hexadecimal"),
         ("../ab", "keys are hexadecimal"),
         ("*", "keys are hexadecimal"),

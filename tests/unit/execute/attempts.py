@@ -39,12 +39,13 @@ class Bench:
     ) -> tuple[str, dict[str, Any]]:
         """(key, result.json) of one attempt; equal work has an equal key."""
         sources = {role: {"kind": found.kind, "key": found.key} for role, found in (inputs or {}).items()}
-        key = digest_of([kind, work, sources])[:32]
+        parts = {"kind": kind, "work": work, "inputs": sources}
+        key = digest_of(parts)[:32]
         folder = self.store.attempt_folder(key)
         folder.mkdir(parents=True, exist_ok=True)
         places = {name: dict(zip(("name", "module", "file"), (name, *WHERE[name]), strict=True)) for name in plugins}
         spec = {
-            "kind": kind, "key": key, "name": f"{kind}/x", "work": work, "parts": {"work": work}, "inputs": sources,
+            "kind": kind, "key": key, "name": f"{kind}/x", "work": work, "parts": parts, "inputs": sources,
             "plugins": places, "store": str(self.store.root), "environment": {},
         }  # fmt: skip
         (folder / "spec.json").write_text(json.dumps(spec))

@@ -25,6 +25,7 @@ from dermae_bench.execute.stages.extract import choose
 from dermae_bench.execute.stages.prepare import _check_examples, split_digest
 from dermae_bench.plugin.data import Example, Task
 from dermae_bench.store.artifacts import Manifest, describe_files
+from dermae_bench.suite.stage import key_of
 
 ROOT = Task(name="diagnosis", classes=("MEL", "NV", "BCC"))
 UPPER = Task(
@@ -82,16 +83,22 @@ def test_a_split_is_what_the_table_says_with_labels_of_the_task_asked_for(bench:
         assert image_set(here, [{"split": "test"}], nobody).labels is None
 
 
-def samples(bench: Bench, key: str, task: str | None, labels: list[int]) -> Manifest:
+def samples(bench: Bench, task: str | None, labels: list[int]) -> Manifest:
+    key = key_of({"labels": labels})
     out = bench.store.attempt_folder(key) / "out"
     out.mkdir(parents=True)
     half = len(labels) // 2
     for number, span in enumerate((range(half), range(half, len(labels)))):
         np.save(out / f"images-{number:05d}.npy", np.stack([np.full((3, 16, 16), i, np.uint8) for i in span]))
-    columns: dict[str, Any] = {"id": [f"{key[:4]}-{i}" for i in range(len(labels))]}
+    columns: dict[str, Any] = {"id": [f"drawn-{i}" for i in range(len(labels))]}
     Table.write(out / "table.parquet", columns | ({"label": labels} if task is not None else {}))
     about = Manifest(
-        kind="sample", key=key, name="sample/x", parts={}, files=describe_files(out), summary={"task": task}
+        kind="sample",
+        key=key,
+        name="sample/x",
+        parts={"labels": labels},
+        files=describe_files(out),
+        summary={"task": task},
     )
     bench.store.commit(out, about)
     return about
@@ -99,12 +106,12 @@ def samples(bench: Bench, key: str, task: str | None, labels: list[int]) -> Mani
 
 def test_real_and_drawn_images_are_joined_in_the_order_of_the_set(bench: Bench) -> None:
     data = bench.prepared()
-    drawn = samples(bench, "aa" * 16, "diagnosis", [0, 1, 2, 3, 4])
+    drawn = samples(bench, "diagnosis", [0, 1, 2, 3, 4])
     here = context(bench, prepare=data, samples0=drawn)
     tasks = dataset_tasks(data)
     joined = image_set(here, [{"split": "val"}, {"samples": "samples0"}], tasks["malignancy"])
     real = len(joined) - 5
-    assert joined.ids[real:] == [f"aaaa-{i}" for i in range(5)]
+    assert joined.ids[real:] == [f"drawn-{i}" for i in range(5)]
     assert joined[slice(real, None)][:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
     assert joined.labels is not None
     wanted = map_labels(np.arange(5), tasks["diagnosis"], tasks["malignancy"], tasks)
@@ -115,7 +122,7 @@ def test_real_and_drawn_images_are_joined_in_the_order_of_the_set(bench: Bench) 
 
 def test_samples_without_labels_serve_where_none_are_asked_for(bench: Bench) -> None:
     data = bench.prepared()
-    here = context(bench, prepare=data, samples0=samples(bench, "bb" * 16, None, [0, 0]))
+    here = context(bench, prepare=data, samples0=samples(bench, None, [0, 0]))
     assert len(image_set(here, [{"samples": "samples0"}], None)) == 2
     with pytest.raises(UserError, match="sample/x has no labels, but a set labelled for 'diagnosis'"):
         image_set(here, [{"samples": "samples0"}], dataset_tasks(data)["diagnosis"])

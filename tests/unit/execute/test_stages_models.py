@@ -210,7 +210,7 @@ def test_predictions_are_per_image_and_scored_with_their_identity(bench: Bench) 
     assert len(table["id"]) == predicted.summary["n"] == count
     work = {
         "of": "predictions", "metrics": ["accuracy"], "rename": {}, "trained": task(data, "diagnosis"),
-        "task": task(data, "malignancy"), "resamples": 200,
+        "task": task(data, "malignancy"), "resamples": 200, "judge": None,
     }  # fmt: skip
     scored = bench.do("score", work, {"predictions": predicted, "prepare": data}, "accuracy")
     (record,) = scored.summary["records"]

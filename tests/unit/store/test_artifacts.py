@@ -19,7 +19,8 @@ from dermae_bench.errors import STORAGE, StorageError
 from dermae_bench.store import artifacts
 from dermae_bench.store.artifacts import MANIFEST, Damaged, Failure, Manifest, Store, describe_files, free_bytes
 
-KEY = "ab" * 16
+KEY = durable.digest_of({"work": {}})[:32]
+"""The key of the parts that `manifest` gives."""
 
 
 @pytest.fixture
