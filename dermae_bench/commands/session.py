@@ -2,56 +2,29 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dermae_bench.commands.printing import echo
-from dermae_bench.durable import digest_file, digest_of, write_text
+from dermae_bench.commands.publishing import LONGEST_REASON, Session, publish
+from dermae_bench.durable import digest_of
 from dermae_bench.errors import FAILED, OK, DataMissing, UserError
 from dermae_bench.execute.executor import Executor, Options, Outcome, select
 from dermae_bench.execute.observers import observers
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.report.escape import visible
-from dermae_bench.store.artifacts import Damaged, Store
+from dermae_bench.store.artifacts import Store
 from dermae_bench.store.contents import Contents
-from dermae_bench.suite.keys import PACKAGE, Identities
-from dermae_bench.suite.load import LoadedSuite, load_suite, results_name
+from dermae_bench.suite.keys import Identities
+from dermae_bench.suite.load import load_suite, results_name
 from dermae_bench.suite.plan import Planner
-from dermae_bench.suite.rows import RowPlan, RowPlanner
+from dermae_bench.suite.rows import RowPlanner
 from dermae_bench.suite.stage import Stage
-
-SHOWN: Mapping[str, tuple[str, ...]] = {
-    "prepare": ("table.parquet",),
-    "train": ("curves.csv",),
-    "sample": ("table.parquet", "images-00000.npy"),
-    "predict": ("predictions.parquet",),
-}
-"""Kind -> the files that a results folder is made of; of the other kinds it takes the manifest alone."""
-LONGEST_REASON = 300
-"""Characters of a failure's reason on the terminal; `show` tells the rest."""
-
-
-@dataclass(frozen=True)
-class Session:
-    """A suite, planned."""
-
-    loaded: LoadedSuite
-    catalog: Catalog
-    store: Store
-    folder: Path
-    """Where its results go."""
-    stages: Sequence[Stage]
-    rows: Sequence[RowPlan]
-    missing: str | None
-    """What is not there, where data are missing: then stages have no keys."""
 
 
 class _Tasks:
@@ -128,7 +101,7 @@ def run_suite(
             outcome.interrupted = again.interrupted
 
     with session.store.writable():
-        _publish(session, form, mend)
+        publish(session, form, mend)
     return _leave(session, outcome)
 
 
@@ -167,138 +140,6 @@ def _leave(session: Session, outcome: Outcome) -> int:
     return OK
 
 
-# -- results folder ------------------------------------------------------------------------------------------------
-
-
-def _publish(session: Session, form: str, mend: Callable[[Sequence[Stage]], None] | None = None) -> None:
-    """Bring the results folder up to date and print the boards; nothing is rebuilt when nothing changed.
-
-    Args:
-        mend: makes stages again whose files turn out to be damaged.
-
-    Raises:
-        Damaged: a file that the boards need differs, and there is no `mend`.
-    """
-    # by its name inside the results folder, which may be moved or mounted elsewhere
-    memo = session.store.root / "boards" / f"{digest_of(session.folder.name)[:32]}.json"
-    known = _unchanged(memo, _state(session), session.folder)
-    if known is None:
-        _mend_damaged(session, mend)
-        try:
-            known = _build(session, session.folder)
-            about = {"state": _state(session), "files": _digests(session.folder), "text": known}
-            write_text(memo, json.dumps(about), durable=False)
-        except OSError as error:
-            if error.errno not in {errno.EROFS, errno.EACCES, errno.EPERM}:
-                raise
-            known = _as_published(session, error)
-    if form == "table":
-        for board in ("generators", "classifiers"):
-            if known[board]:
-                echo(known[board])
-                echo()
-        echo(known["facts"])
-    else:
-        for board in ("generators", "classifiers"):
-            click.echo((session.folder / f"{board}.{form}").read_text())
-
-
-def _mend_damaged(session: Session, mend: Callable[[Sequence[Stage]], None] | None) -> None:
-    """Check what the boards are made of; what differs is moved aside and made again."""
-    damaged = []
-    for stage in session.stages:
-        if not stage.key or not session.store.has(stage.kind, stage.key):
-            continue
-        try:
-            session.store.checked(stage.kind, stage.key, SHOWN.get(stage.kind, ()))
-        except Damaged as error:
-            if mend is None:
-                raise Damaged(f"{stage.name}: {error}", hint="`dermae-bench run` makes it again") from error
-            echo(f"{visible(stage.name)}: {error}", err=True)
-            damaged.append(stage)
-    if damaged and mend is not None:
-        mend(damaged)
-
-
-def _as_published(session: Session, refused: OSError) -> dict[str, str]:
-    """The boards' text where nothing can be written: right if what lies there is what would be written."""
-    with tempfile.TemporaryDirectory() as place:
-        known = _build(session, Path(place))
-        there = _digests(session.folder) if session.folder.is_dir() else {}
-        if any(there.get(name) != digest for name, digest in _digests(Path(place)).items()):
-            raise refused
-    return known
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    return {path.name: digest_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
-
-
-def _state(session: Session) -> str:
-    """Changes when any result, failure, name, the suite or the report's own code changes."""
-    sources = {
-        str(path.relative_to(PACKAGE)): digest_file(path)
-        for path in [PACKAGE / "suite" / "resolved.py", *sorted((PACKAGE / "report").rglob("*.*"))]
-        if path.suffix != ".pyc"
-    }
-    stages = []
-    for stage in session.stages:
-        done = bool(stage.key) and session.store.has(stage.kind, stage.key)
-        failure = None if done or not stage.key else session.store.failure(stage.key)
-        stages.append([stage.key, stage.name, done, failure.reason if failure else None])
-    reference = session.loaded.suite.reference
-    published = digest_file(Path(reference)) if reference is not None and Path(reference).is_file() else None
-    # what `suite.resolved.yaml` is written from
-    written = [repr(session.loaded.resolved), [repr((given.at, given.text)) for given in session.loaded.paths]]
-    return digest_of([sources, stages, written, [row.row for row in session.rows], published])
-
-
-def _unchanged(memo: Path, state: str, folder: Path) -> dict[str, str] | None:
-    try:
-        known = json.loads(memo.read_bytes())
-        if known["state"] != state:
-            return None
-        for name, digest in known["files"].items():
-            if digest_file(folder / name) != digest:
-                return None
-    except (OSError, ValueError, LookupError, TypeError):
-        # no memo, or files that were removed: everything is built again
-        return None
-    text: dict[str, str] = known["text"]
-    return text
-
-
-def _build(session: Session, folder: Path) -> dict[str, str]:
-    from dermae_bench.report.collect import Collector, write_predictions
-    from dermae_bench.report.export import terminal_table, write
-    from dermae_bench.suite.resolved import suite_to_yaml
-
-    loaded = session.loaded
-    collector = Collector(loaded.suite, loaded.preset, session.stages, session.rows, session.store)
-    boards = collector.boards()
-    folder.mkdir(parents=True, exist_ok=True)
-    write(boards, folder)
-    write_predictions(collector, folder)
-    write_text(folder / "suite.resolved.yaml", suite_to_yaml(loaded))
-    split = f"split {boards.split_rule} (digest {boards.split_digest[:12]})"
-    facts = [f"{boards.dataset}: {boards.facts['images']} images, {split}"]
-    for task, classes in boards.class_counts.items():
-        facts += [
-            f"  {task} {split}: " + ", ".join(f"{name} {counts[split]}" for name, counts in classes.items())
-            for split in ("train", "val", "test")
-        ]
-    facts += [f"warning: {text}" for text in boards.warnings]
-    return {
-        "generators": terminal_table(boards, "generators", 160)
-        if any(r.board == "generators" for r in boards.rows)
-        else "",
-        "classifiers": terminal_table(boards, "classifiers", 160)
-        if any(r.board == "classifiers" for r in boards.rows)
-        else "",
-        "facts": "\n".join(facts),
-    }
-
-
 def report_suite(
     suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None, form: str
 ) -> int:
@@ -310,7 +151,7 @@ def report_suite(
             f"there is no store at {session.store.root}", hint="run the suite first, or name its place with --results"
         )
     with session.store.writable():
-        _publish(session, form)
+        publish(session, form)
     click.echo(f"{session.folder}  (next: open {session.folder / 'report.html'})")
     return OK
 
