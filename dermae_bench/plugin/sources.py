@@ -139,6 +139,7 @@ def sources_of(module: str, file: Path | None = None) -> Sources:
             continue
         try:
             own, others = walk.imports(name, text, package)
+            data = _declared_data(text)
         except SyntaxError as error:
             line = f", line {error.lineno}" if error.lineno else ""
             raise PluginError(f"{path.name}{line}: {error.msg}") from error
@@ -146,9 +147,33 @@ def sources_of(module: str, file: Path | None = None) -> Sources:
             raise PluginError(f"{path.name} is not Python: {error}") from error
         libraries |= others
         todo += own
+        for relative in data:
+            sums[f"{name}:{relative}"] = _data_digest(path.parent, relative, name)
     libraries -= set(sys.stdlib_module_names) | {HARNESS, "__future__"}
     digest = hashlib.sha256(repr(sorted(sums.items())).encode()).hexdigest()
     return Sources(digest, files, tuple(sorted(libraries)))
+
+
+def _declared_data(text: bytes) -> list[str]:
+    """Files that a module declares by ``sources = ("table.json", ...)``: what no import shows, such as tables."""
+    if b"sources" not in text:
+        return []
+    for node in ast.parse(text).body:
+        if not isinstance(node, ast.Assign) or [ast.unparse(target) for target in node.targets] != ["sources"]:
+            continue
+        if isinstance(node.value, ast.Tuple | ast.List):
+            return [str(e.value) for e in node.value.elts if isinstance(e, ast.Constant)]
+    return []
+
+
+def _data_digest(folder: Path, relative: str, module: str) -> str:
+    path = (folder / relative).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise PluginError(f"module {module} declares {relative!r} in `sources`, which lies outside its folder")
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise PluginError(f"module {module} declares {relative!r} in `sources`: {error.strerror}") from error
 
 
 def _locate(walk: _Walk, name: str, file: Path | None) -> tuple[Path | None, str]:
