@@ -47,7 +47,7 @@ def counts(boards: Boards, table: Table) -> str:
         for cell in line.cells.values():
             if cell.n is not None and cell.value is not None and line.info.kind != "reported":
                 found.setdefault(section_of(line.info), set()).add(cell.n)
-    noun = "test images" if table.board == "classifiers" else "generated images"
+    noun = "test images" if table.board == "classifiers" else "images"
     preposition = "" if table.board == "classifiers" else "against "
     return "; ".join(
         f"{' and '.join(map(str, sorted(sizes)))} {noun}" + (f" ({preposition}{section})" if section else "")
