@@ -82,7 +82,7 @@ def _own_names(suite: Mapping[str, Any]) -> Iterator[Finding]:
     if isinstance(name, str) and not _SUITE_NAME.fullmatch(name):
         hint = "it names a folder: lower-case letters, digits, `-`, `_`, `.`, at most 80, the first a letter or digit"
         yield Finding(("suite",), f"{name[:80]!r} cannot be the name of a suite", hint)
-    elif name in TAKEN:
+    elif isinstance(name, str) and name in TAKEN:
         yield Finding(("suite",), f"{name!r} cannot be the name of a suite", "that folder of results has another use")
     for section in NAMED_SECTIONS:
         for at, _ in entries(suite, section):
@@ -253,9 +253,11 @@ def _duplicate_columns(suite: Mapping[str, Any]) -> Iterator[Finding]:
     """Two entries that would fill one column: the board could not tell them apart."""
     seen: dict[tuple[Any, Any], int] = {}
     for at, entry in specs(suite, "sample_metrics"):
-        column = (entry.get("metric"), entry.get("extractor"))
-        if column[1] is None and column[0] != CLASS_AGREEMENT:
+        metric, extractor = entry.get("metric"), entry.get("extractor")
+        # an entry that is wrong in itself is told of elsewhere
+        if not isinstance(metric, str) or (entry.get("judge") if metric == CLASS_AGREEMENT else extractor) is None:
             continue
+        column = (metric, repr(extractor))
         first = seen.setdefault(column, int(at[-1]))
         if first != at[-1]:
             message = f"entry {first + 1} fills the same column already"
