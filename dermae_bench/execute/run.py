@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -17,6 +19,7 @@ from dermae_bench.execute.checkpoints import Checkpoint, Checkpoints
 from dermae_bench.execute.steps import BudgetOf as BudgetOf
 from dermae_bench.execute.steps import Stopped as Stopped
 from dermae_bench.execute.steps import batch_indices as batch_indices
+from dermae_bench.execute.steps import drawing_shares, drawn_indices
 from dermae_bench.execute.steps import order as order
 from dermae_bench.execute.steps import reseed as reseed
 from dermae_bench.plugin.contracts import Batch, Model
@@ -129,7 +132,10 @@ class FitRun:
         self._stepped = True
         self._last_loss = loss.detach()
 
-    def batches(self, data: ImageSet, phase: str | None = None) -> Iterator[Batch]:
+    def batches(
+        self, data: ImageSet, phase: str | None = None, weights: NDArray[np.float64] | None = None
+    ) -> Iterator[Batch]:
+        shares = drawing_shares(weights, len(data)) if weights is not None else None
         start, end = self._span(phase)
         if not self._restored:
             self._restore()
@@ -138,7 +144,7 @@ class FitRun:
         while start <= self._step < end:
             self._between_items()
             reseed(self.seed, "step", self._step)
-            batch = self._load(data)
+            batch = self._load(data, shares)
             self._stepped = False
             self._pending = {}
             yield batch
@@ -186,17 +192,24 @@ class FitRun:
             )
         return self._phase_starts[phase]
 
-    def _load(self, data: ImageSet) -> Batch:
-        indices = batch_indices(self.seed, self._step, len(data), self.budget.batch_size)
+    def _load(self, data: ImageSet, shares: NDArray[np.float64] | None) -> Batch:
+        size = self.budget.batch_size
+        if shares is None:
+            indices = batch_indices(self.seed, self._step, len(data), size)
+        else:
+            indices = drawn_indices(self.seed, self._step, shares, size)
         images = data[indices]
         labels = torch.from_numpy(data.labels[indices]) if data.labels is not None else None
+        said = torch.from_numpy(data.teacher_logits[indices]) if data.teacher_logits is not None else None
         if self.device.type == "cuda":
             images = images.pin_memory().to(self.device, non_blocking=True)
             labels = labels.to(self.device, non_blocking=True) if labels is not None else None
+            said = said.to(self.device, non_blocking=True) if said is not None else None
         if self.model.input_size is not None:
             images = resize(images, self.model.input_size)
         captions = tuple(data.captions[i] for i in indices) if data.captions is not None else None
-        return Batch(images=images, labels=labels, indices=torch.from_numpy(indices), captions=captions)
+        positions = torch.from_numpy(indices)
+        return Batch(images=images, labels=labels, indices=positions, captions=captions, teacher_logits=said)
 
     def _finish_item(self, images: int) -> None:
         if not self._stepped:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dermae_bench.errors import PluginError
 from dermae_bench.plugin.noise import seed_of
 
 
@@ -58,3 +59,24 @@ def batch_indices(seed: int, step: int, count: int, size: int) -> NDArray[np.int
         first += len(taken)
         needed -= len(taken)
     return np.concatenate(found)
+
+
+def drawing_shares(weights: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Running sums of the weights, float64 (N,), the last 1.
+
+    Raises:
+        PluginError: not one finite weight >= 0 an image, or none above 0.
+    """
+    given = np.asarray(weights, dtype=np.float64)
+    if given.shape != (count,) or not np.isfinite(given).all() or (given < 0).any() or not given.any():
+        raise PluginError(
+            f"weights of run.batches() must be {count} numbers >= 0, not all 0", hint="one for each image of the set"
+        )
+    sums = np.cumsum(given)
+    return np.asarray(sums / sums[-1])
+
+
+def drawn_indices(seed: int, step: int, shares: NDArray[np.float64], size: int) -> NDArray[np.int64]:
+    """Positions drawn with replacement in proportion to the weights behind `shares`: a function of (seed, step)."""
+    draws = np.random.default_rng((seed, step, 1)).random(size)
+    return np.searchsorted(shares, draws, side="right").astype(np.int64)

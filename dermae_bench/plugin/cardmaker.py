@@ -9,6 +9,8 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 
 from dermae_bench.errors import BenchError, DataMissing, PluginError
 from dermae_bench.plugin.checking import check
+from dermae_bench.plugin.data import SPLITS
 from dermae_bench.plugin.loading import load_plugin
 from dermae_bench.plugin.params import build, schema_of
 from dermae_bench.plugin.sources import sources_of
@@ -49,6 +52,8 @@ def _flags(kind: str, cls: type[Any]) -> dict[str, Any]:
         from dermae_bench.plugin.contracts import Joint
 
         flags |= {"conditional": cls.conditional, "joint": issubclass(cls, Joint)}
+    if kind == "classifier":
+        flags["teaching"] = cls.teaching
     if kind == "metric":
         from dermae_bench.plugin import measures
 
@@ -65,13 +70,28 @@ def _distributions(modules: tuple[str, ...]) -> list[str]:
 
 
 def make_tasks(reference: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-    """The tasks of a dataset under checked params."""
+    """The tasks of a dataset under checked params, and how many images of each class there are.
+
+    `counts` is {split: {class of the root task: images}}, or None while the data are missing or cannot be read:
+    the stage that prepares them says what is wrong.
+    """
     _, cls = load_plugin(reference["name"], reference["module"], reference["file"])
+    config = build(cls.Config, params)
     try:
-        tasks = cls.tasks(build(cls.Config, params))
+        tasks = cls.tasks(config)
     except DataMissing as error:
         return {"missing": str(error)}
-    return {"tasks": [asdict(task) for task in tasks]}
+    return {"tasks": [asdict(task) for task in tasks], "counts": _counts(cls, config, tasks[0].classes)}
+
+
+def _counts(cls: type[Any], config: Any, classes: Sequence[str]) -> dict[str, dict[str, int]] | None:
+    try:
+        found = Counter((example.split, example.label) for example in cls(config).examples())
+    except Exception:  # noqa: BLE001 (told where the images are read; a plan needs the tasks alone)
+        return None
+    if not {label for _, label in found} <= set(classes) or not {split for split, _ in found} <= set(SPLITS):
+        return None
+    return {split: {name: found[split, name] for name in classes} for split in SPLITS}
 
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:

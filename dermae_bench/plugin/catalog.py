@@ -24,7 +24,7 @@ from dermae_bench.errors import DataMissing, PluginError
 from dermae_bench.plugin.hookspecs import GROUP
 from dermae_bench.plugin.sources import Sources, sources_of
 
-CARD_VERSION = 3
+CARD_VERSION = 4
 CARD_SECONDS = 600
 """How long importing plugins for their cards may take before the child is ended."""
 
@@ -252,22 +252,40 @@ class Catalog:
         Raises:
             DataMissing: the tasks depend on data that are not there.
         """
+        found: list[dict[str, Any]] = self._dataset(name, params, facts)["tasks"]
+        return found
+
+    def counts(self, name: str, params: Mapping[str, Any], facts: Any) -> dict[str, dict[str, int]] | None:
+        """Split -> class of the root task -> images, from the same child and cache as `tasks`.
+
+        None where the data are missing or cannot be read: preparing them tells why.
+
+        Raises:
+            DataMissing: not even the tasks can be told.
+        """
+        found: dict[str, dict[str, int]] | None = self._dataset(name, params, facts)["counts"]
+        return found
+
+    def _dataset(self, name: str, params: Mapping[str, Any], facts: Any) -> Mapping[str, Any]:
+        """{"tasks", "counts"} of a dataset."""
         reference = self.reference(name)
-        key = digest_of([CARD_VERSION, "tasks", name, self.sources(reference).digest, facts])
+        key = digest_of([CARD_VERSION, "dataset", name, self.sources(reference).digest, facts])
         path = self.cache / "tasks" / f"{key[:32]}.json"
         try:
-            known: list[dict[str, Any]] = json.loads(path.read_text())
-            return known
+            known = json.loads(path.read_text())
+            if isinstance(known, dict) and {"tasks", "counts"} <= set(known):
+                return known
         except (OSError, ValueError):
-            answers = _ask([{"tasks": asdict(reference), "params": dict(params)}])
+            # not asked before, or half a file
+            pass
+        answers = _ask([{"tasks": asdict(reference), "params": dict(params)}])
         answer: Mapping[str, Any] = answers[0] if answers else {"error": "reading its tasks ended the process"}
         if "missing" in answer:
             raise DataMissing(answer["missing"])
         if "error" in answer:
             raise PluginError(f"dataset {name!r} cannot tell its tasks: {answer['error']}")
-        found: list[dict[str, Any]] = answer["tasks"]
-        _try_write(path, json.dumps(found))
-        return found
+        _try_write(path, json.dumps(answer))
+        return answer
 
 
 def _try_write(path: Path, text: str) -> None:

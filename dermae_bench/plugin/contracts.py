@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any, ClassVar, Literal, Protocol, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -34,6 +36,9 @@ class Batch:
     indices: Tensor
     """int64 (B,) positions in the image set (on the CPU)."""
     captions: tuple[str, ...] | None = None
+    teacher_logits: Tensor | None = None
+    """float32 (B, C) where the row has a teacher: what it said of these images as they lie in the store, without
+    any augmentation. Computed once per image set."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +63,9 @@ class CostUnit:
     inputs: tuple[Any, ...]
     calls: int = 1
     keywords: Mapping[str, Any] = field(default_factory=dict)
+    backward: Literal["none", "inputs", "all"] = "all"
+    """In training only: gradients of nothing (a network that only looks), of the inputs (a frozen loss network), or
+    of inputs and weights. A pass then counts 1, 2 or 3 times its multiply-adds."""
 
 
 class Run(Protocol):
@@ -89,8 +97,13 @@ class Run(Protocol):
     def optimizers(self, *optimizers: Optimizer) -> None:
         """Register, once and before the loop, every optimiser whose state a checkpoint must hold."""
 
-    def batches(self, data: ImageSet, phase: str | None = None) -> Iterator[Batch]:
+    def batches(
+        self, data: ImageSet, phase: str | None = None, weights: NDArray[np.float64] | None = None
+    ) -> Iterator[Batch]:
         """Batches of shuffled images, one item a budget step; ends when the row's budget is spent.
+
+        `weights`, float64 (N,), draws images with replacement in proportion to them (class-balanced sampling);
+        without it every image is seen equally often.
 
         `phase` names a part of the budget (`budget: {phases: {NAME: steps}}`) for models fitted in several
         loops; a phase that was finished before a resume yields nothing.
@@ -173,6 +186,14 @@ class Model(nn.Module, ABC):
     def cost(self, of: Of, sampling: Any = None) -> Iterable[CostUnit]:
         """What ONE image costs: `sample` (with its `Sampling`) or `predict`, in passes of the parts."""
 
+    def training_cost(self) -> Iterable[CostUnit]:
+        """What ONE image costs in ONE training step, in forward passes; `backward` of a unit says what comes on top.
+
+        By default one pass of each part that draws or answers. A model whose training looks elsewhere (a loss
+        network, a decoder that is thrown away, a teacher) says so here.
+        """
+        return [replace(unit, calls=1) for unit in self.cost("predict")]
+
 
 @dataclass(frozen=True, kw_only=True)
 class NoOptions:
@@ -201,6 +222,11 @@ class Generator(Model):
         depend on its batch.
         """
 
+    def training_cost(self) -> Iterable[CostUnit]:
+        # a part that guidance lists twice is trained once an image
+        parts = {id(unit.module): replace(unit, calls=1) for unit in self.cost("sample", type(self).Sampling())}
+        return list(parts.values())
+
 
 class Pretrainer(Model):
     """Learns an encoder from images without labels."""
@@ -217,9 +243,18 @@ class Pretrainer(Model):
 class Classifier(Model):
     """Answers a task: `forward(images)` gives float logits (B, C) for uint8 images (B, 3, S, S)."""
 
+    teaching: ClassVar[Literal["none", "optional", "required"]] = "optional"
+    """Whether a row may or must name a `teacher:`; checked before anything runs."""
+
     @abstractmethod
     def fit(self, train: ImageSet, run: Run, teacher: Classifier | None = None) -> None:
-        """Train until `run.batches` ends; `teacher` is the finished classifier named in the row, in eval mode."""
+        """Train until `run.batches` ends.
+
+        Args:
+            teacher: the finished classifier named in the row, in eval mode, without gradients; None where there is
+                none. What it says of every image as it lies in the store is in `Batch.teacher_logits` already: it is
+                called only for views that are made during the fit, on uint8 images of its own `input_size`.
+        """
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
@@ -247,3 +282,8 @@ class Joint(Generator, Classifier):
     @abstractmethod
     def fit(self, train: ImageSet, run: Run, teacher: Classifier | None = None) -> None:
         """Train both parts until `run.batches` ends."""
+
+    def training_cost(self) -> Iterable[CostUnit]:
+        drawing = {id(unit.module): unit for unit in self.cost("sample", type(self).Sampling())}
+        answering = {id(unit.module): unit for unit in self.cost("predict")}
+        return [replace(unit, calls=1) for unit in {**drawing, **answering}.values()]

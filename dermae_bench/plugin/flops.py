@@ -2,15 +2,19 @@
 
 1 MAC = 2 FLOPs. Counted are convolutions, matrix products and attention, fused or not; normalisation, pooling,
 resizing and element-wise operations count as 0 in both, so that the two agree.
+
+torch's counter needs shapes alone, so it also counts on the meta device, where a pass takes no memory and hardly any
+time; fvcore runs the pass for real.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +22,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from dermae_bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from dermae_bench.plugin.contracts import CostUnit
 
 
 def count_macs(module: nn.Module, inputs: Sequence[Any], keywords: Mapping[str, Any] | None = None) -> int:
@@ -41,7 +48,7 @@ def count_macs_fvcore(module: nn.Module, inputs: Sequence[Any], keywords: Mappin
     """
     from fvcore.nn import FlopCountAnalysis
 
-    given = dict(keywords or {})
+    inputs, given = _each(Tensor.detach, (tuple(inputs), dict(keywords or {})))
     slots = [index for index, value in enumerate(inputs) if isinstance(value, Tensor)]
     names = [name for name, value in given.items() if isinstance(value, Tensor)]
     passed = _TensorsOnly(module, inputs, given, slots, names)
@@ -55,7 +62,43 @@ def count_macs_fvcore(module: nn.Module, inputs: Sequence[Any], keywords: Mappin
             raise BenchError(f"fvcore cannot trace {type(module).__name__}: {error}") from error
 
 
+def macs_of(unit: CostUnit) -> int:
+    """Multiply-adds of all `calls` of a unit, without what a backward pass adds."""
+    return unit.calls * count_macs(unit.module, unit.inputs, unit.keywords)
+
+
+BACKWARD: Mapping[str, int] = {"none": 1, "inputs": 2, "all": 3}
+"""Passes that a training step costs: forward, then one more for gradients of the inputs, one for those of weights."""
+
+
+def training_macs(unit: CostUnit) -> int:
+    """Multiply-adds of a unit in one training step: its forward pass, and what `backward` says comes on top.
+
+    The gradient of a matrix product (or convolution) by either operand has as many multiply-adds as the product.
+    """
+    return BACKWARD[unit.backward] * macs_of(unit)
+
+
+def without_numbers(unit: CostUnit) -> CostUnit:
+    """The same unit with the tensors among its inputs on the meta device, for a module that was built there."""
+    move = partial(_each, lambda tensor: tensor.to("meta"))
+    return replace(unit, inputs=move(tuple(unit.inputs)), keywords=move(dict(unit.keywords)))
+
+
+def _each(change: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """`value` with every tensor in it changed."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {name: _each(change, inner) for name, inner in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_each(change, inner) for inner in value)
+    return value
+
+
 def _torch_flops(module: nn.Module, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> int:
+    # counters follow the graph of autograd where an input has one, such as a slice of a parameter
+    inputs, keywords = _each(Tensor.detach, (tuple(inputs), dict(keywords)))
     seen = _Operators()
     with FlopCounterMode(display=False) as counter, seen, torch.no_grad():
         module(*inputs, **keywords)
@@ -106,10 +149,11 @@ class _Attention(nn.Module):
 
 @contextmanager
 def _as_at_inference(module: nn.Module) -> Iterator[None]:
-    """Eval mode for every submodule, and no fused transformer layers, which neither counter can look into."""
+    """Eval mode, no gradients, and no fused transformer layers, which neither counter can look into."""
     training = [part for part in module.modules() if part.training]
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     fused = torch.backends.mha.get_fastpath_enabled()
-    module.eval()
+    module.eval().requires_grad_(False)
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with torch.no_grad():
@@ -118,6 +162,8 @@ def _as_at_inference(module: nn.Module) -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fused)
         for part in training:
             part.training = True
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 class _TensorsOnly(nn.Module):

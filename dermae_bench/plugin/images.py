@@ -68,6 +68,8 @@ class ImageSet:
     labels: NDArray[np.int64] | None = None
     """(N,) or None."""
     captions: Sequence[str] | None = None
+    teacher_logits: NDArray[np.float32] | None = None
+    """(N, C): what the row's teacher says of each image as it lies in the store; None without a teacher."""
     attributes: Mapping[str, Sequence[str | float | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

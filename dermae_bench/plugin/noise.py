@@ -26,12 +26,16 @@ class Noise:
         self.device = torch.device(device)
         self.generators = [torch.Generator().manual_seed(seed_of("noise", seed, index)) for index in indices]
         """One CPU generator an image: what diffusers' schedulers take as `generator=`."""
+        self.starting_shape: tuple[int, ...] | None = None
+        """Shape of the first draw, an image's starting noise; None before it."""
 
     def __len__(self) -> int:
         return len(self.generators)
 
     def normal(self, shape: Sequence[int]) -> Tensor:
         """Standard normal float32 (B, *shape)."""
+        if self.starting_shape is None:
+            self.starting_shape = tuple(shape)
         return torch.stack([torch.randn(tuple(shape), generator=g) for g in self.generators]).to(self.device)
 
     def uniform(self, shape: Sequence[int]) -> Tensor:
