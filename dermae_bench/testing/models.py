@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from dermae_bench.execute.checkpoints import Checkpoints
 from dermae_bench.execute.run import BudgetOf, FitRun, Stopped, reseed
 from dermae_bench.execute.stages.common import check_images, check_logits
 from dermae_bench.plugin.checking import check
-from dermae_bench.plugin.contracts import Conditions, Joint, Model, Of
+from dermae_bench.plugin.contracts import Conditions, CostUnit, Joint, Model, Of
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.images import ImageSet, Part, resize
 from dermae_bench.plugin.noise import Noise
 from dermae_bench.plugin.params import build, schema_of
+from dermae_bench.testing.teacher import SmallTeacher, taught
 
 SIZE, COUNT, STEPS, BATCH = 32, 24, 4, 4
 TASK = Task(name="diagnosis", classes=("a", "b", "c"), positive="c", image_size=SIZE)
@@ -89,13 +90,16 @@ def fit(
     *,
     die_at: int | None = None,
     stop: Callable[[], bool] | None = None,
+    teach: bool | None = None,
 ) -> tuple[Model, FitRun]:
     """Fit a tiny model for STEPS steps, to its artifact in eval mode; with `die_at`, leave then as a kill would.
 
     Args:
         stop: asked between two items whether to stop, as a signal would.
+        teach: whether there is a teacher; None is only where a classifier requires one.
     """
     model = make(cls)
+    images = small_images(model.task)
 
     def report(done: int, total: int, loss: float | None) -> None:
         if done == die_at:
@@ -107,11 +111,19 @@ def fit(
     try:
         # the three kinds share one call
         trained: Any = model
-        trained.fit(small_images(model.task), run)
+        if _required(cls) if teach is None else teach:
+            teacher = SmallTeacher(model.task).eval()
+            trained.fit(taught(images, teacher), run, teacher=teacher)
+        else:
+            trained.fit(images, run)
     except _Killed:
         return model, run
     model.load_state_dict(run.artifact())
     return model.eval(), run
+
+
+def _required(cls: type[Any]) -> bool:
+    return getattr(cls, "teaching", "none") == "required"
 
 
 class Trial:
@@ -233,10 +245,15 @@ def states_its_cost(trial: Trial) -> None:
     for of, sampling in ways:
         units = list(model.cost(of, sampling))
         assert units, f"no unit for {of!r}"
-        for unit in units:
-            assert unit.calls >= 1, f"{of!r}: calls must be positive"
-            with torch.no_grad():
-                unit.module(*unit.inputs, **unit.keywords)
+        _run_units(units, repr(of))
+    _run_units(model.training_cost(), "training")
+
+
+def _run_units(units: Iterable[CostUnit], of: str) -> None:
+    for unit in units:
+        assert unit.calls >= 1, f"{of}: calls must be positive"
+        with torch.no_grad():
+            unit.module(*unit.inputs, **unit.keywords)
 
 
 def _sampling(cls: type[Any]) -> Any:
@@ -299,6 +316,15 @@ def classifies(trial: Trial) -> None:
     assert torch.allclose(together, alone, atol=1e-3), "logits depend on the batch (is something in train mode?)"
 
 
+def listens_to_a_teacher(trial: Trial) -> None:
+    """fit takes a teacher where it says that it does, and asks it about uint8 images of its own size only."""
+    trial.fit()
+    # whoever requires a teacher had one in that fit already
+    if trial.cls.teaching == "optional":
+        with tempfile.TemporaryDirectory() as folder:
+            fit(trial.cls, Path(folder), teach=True)
+
+
 def gives_an_encoder(trial: Trial) -> None:
     """encoder() gives a state dict of finite tensors."""
     model: Any = trial.fit()
@@ -317,6 +343,6 @@ _FITS: list[Callable[[Trial], None]] = [
     leaves_frozen_alone,
 ]
 GENERATOR_CHECKS = [*_FITS, states_its_cost, samples, samples_alone]
-CLASSIFIER_CHECKS = [*_FITS, states_its_cost, classifies]
+CLASSIFIER_CHECKS = [*_FITS, states_its_cost, classifies, listens_to_a_teacher]
 JOINT_CHECKS = [*_FITS, states_its_cost, samples, samples_alone, classifies]
 PRETRAINER_CHECKS = [*_FITS, gives_an_encoder]

@@ -50,4 +50,4 @@ def test_every_kind_of_plugin_is_among_them() -> None:
     kinds = {results_of(name, folder)[0] for name, folder in found()}
     assert kinds == {"dataset", "metric", "extractor", "generator", "pretrainer", "classifier"}
     names = {name for name, _ in found()}
-    assert {"tiny-gan", "tiny-joint", "mae", "distilled", "pixels", "pixels-by-class", "thumbnails"} <= names
+    assert {"tiny-gan", "tiny-joint", "tiny-mae", "tiny-distilled", "pixels", "pixels-by-class", "thumbnails"} <= names

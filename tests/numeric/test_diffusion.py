@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from dermae_plugins.parts.latents import Pixels
 from dermae_plugins.parts.process import Process, betas
 from dermae_plugins.parts.samplers import GuidedSampling, Sampling, ddim, dpm_solver_pp, draw, guided, times
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
@@ -107,7 +110,7 @@ def test_a_perfect_network_gives_the_clean_images_in_the_stated_calls(prediction
     process = Process(1000, "cosine", prediction)
     x0 = images(3)
     oracle = Oracle(process, x0)
-    found = draw(oracle, process, sampling, api.Noise(0, range(3)), SIZE)
+    found = draw(oracle, process, sampling, api.Noise(0, range(3)), Pixels(SIZE))
     assert int((found.int() - api.to_uint8(x0).int()).abs().max()) <= 1
     assert oracle.calls == sampling.steps
 
@@ -162,6 +165,89 @@ def test_dpm_solver_equals_diffusers(prediction: str, steps: int) -> None:
     torch.testing.assert_close(ours, x, atol=2e-3, rtol=1e-3)
 
 
+class Boundless(Pixels):
+    """x0 of any size, as latents are; what is drawn is kept as it is."""
+
+    bounded = False
+
+    def __init__(self) -> None:
+        super().__init__(SIZE)
+        self.shape = (4, SIZE, SIZE)
+
+    def pixels(self, x0: torch.Tensor) -> torch.Tensor:
+        return x0
+
+
+def _theirs(sampler: str, prediction: str, steps: int) -> Any:
+    common: dict[str, Any] = {"prediction_type": THEIRS[prediction], "timestep_spacing": "trailing"}
+    if sampler == "dpm-solver++":
+        scheduler: Any = DPMSolverMultistepScheduler(1000, thresholding=False, lower_order_final=False, **common)
+    else:
+        cls = DDPMScheduler if sampler == "ddpm" else DDIMScheduler
+        scheduler = cls(1000, clip_sample=False, **common)
+    scheduler.set_timesteps(steps)
+    return scheduler
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize(("sampler", "steps"), [("ddpm", 100), ("ddim", 50), ("dpm-solver++", 20)])
+def test_without_a_range_nothing_is_clipped_as_in_diffusers(prediction: str, sampler: Any, steps: int) -> None:
+    """In latent space: networks whose x0-hat goes far beyond 1."""
+
+    def network(x_t: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return 3 * shrinking(x_t, t) if prediction == "x0" else shrinking(x_t, t)
+
+    same, theirs = api.Noise(5, range(3)), _theirs(sampler, prediction, steps)
+    ours = draw(
+        network,
+        Process(1000, "linear", prediction),
+        Sampling(sampler=sampler, steps=steps),
+        api.Noise(5, range(3)),
+        Boundless(),
+    )
+    x = same.normal((4, SIZE, SIZE))
+    for t in theirs.timesteps:
+        given = {"generator": same.generators} if sampler == "ddpm" else {}
+        x = theirs.step(network(x, t.expand(3)), t, x, **given).prev_sample
+    assert ours.abs().max() > 1.5
+    torch.testing.assert_close(ours, x, atol=3e-3 * float(x.abs().max()), rtol=2e-3)
+
+
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+def test_dpm_solver_is_thresholded_as_in_diffusers(kind: Any) -> None:
+    """Their thresholding is the dynamic one; clipping is the same with a largest value of 1."""
+    theirs = DPMSolverMultistepScheduler(
+        1000,
+        timestep_spacing="trailing",
+        thresholding=True,
+        sample_max_value=1e9 if kind == "dynamic" else 1.0,
+        lower_order_final=False,
+    )
+    theirs.set_timesteps(12)
+    process, space = Process(1000, "linear", "eps"), Pixels(SIZE)
+    found = draw(
+        shrinking, process, Sampling(sampler="dpm-solver++", steps=12, thresholding=kind), api.Noise(9, range(4)), space
+    )
+    x = api.Noise(9, range(4)).normal(space.shape)
+    for t in theirs.timesteps:
+        x = theirs.step(shrinking(x, t.expand(4)), t, x).prev_sample
+    assert int((found.int() - api.to_uint8(x).int()).abs().max()) <= 1
+
+
+def test_a_thousand_ancestral_steps_equal_diffusers() -> None:
+    """DDPM as in the paper: every timestep of training, linear, eps, clipped in pixel space."""
+    theirs = DDPMScheduler(1000)
+    theirs.set_timesteps(1000)
+    same, space = api.Noise(5, range(2)), Pixels(SIZE)
+    found = draw(
+        shrinking, Process(1000, "linear", "eps"), Sampling(sampler="ddpm", steps=1000), api.Noise(5, range(2)), space
+    )
+    x = same.normal(space.shape)
+    for t in theirs.timesteps:
+        x = theirs.step(shrinking(x, t.expand(2)), t, x, generator=same.generators).prev_sample
+    assert int((found.int() - api.to_uint8(x).int()).abs().max()) <= 1
+
+
 @pytest.mark.parametrize(
     "sampling",
     [
@@ -184,7 +270,7 @@ def test_samplers_restore_the_spread_of_gaussian_data(sampling: Sampling) -> Non
         gain = alpha * spread**2 / (alpha**2 * spread**2 + sigma**2)
         return mean + gain * (x_t - alpha * mean)
 
-    drawn = draw(best, process, sampling, api.Noise(0, range(16)), 16).float() / 127.5 - 1
+    drawn = draw(best, process, sampling, api.Noise(0, range(16)), Pixels(16)).float() / 127.5 - 1
     assert drawn.mean().item() == pytest.approx(mean, abs=0.012)
     assert drawn.std().item() == pytest.approx(spread, rel=0.05)
 
@@ -193,8 +279,8 @@ def test_a_sample_does_not_depend_on_its_batch() -> None:
     process = Process(1000, "cosine", "v")
     for sampler in ("ddpm", "ddim", "dpm-solver++"):
         sampling = Sampling(sampler=sampler, steps=8)
-        together = draw(shrinking, process, sampling, api.Noise(1, range(6)), SIZE).int()
-        apart = torch.cat([draw(shrinking, process, sampling, api.Noise(1, [i]), SIZE) for i in (5, 2)]).int()
+        together = draw(shrinking, process, sampling, api.Noise(1, range(6)), Pixels(SIZE)).int()
+        apart = torch.cat([draw(shrinking, process, sampling, api.Noise(1, [i]), Pixels(SIZE)) for i in (5, 2)]).int()
         assert int((together[[5, 2]] - apart).abs().max()) <= 1
 
 
@@ -224,7 +310,7 @@ def test_dynamic_thresholding_keeps_contrast_where_clipping_loses_it() -> None:
     process = Process(1000, "cosine", "x0")
     ramp = torch.linspace(-3, 3, 3 * SIZE * SIZE).view(1, 3, SIZE, SIZE)
     drawn = {
-        kind: draw(lambda x, t: ramp, process, Sampling(steps=1, thresholding=kind), api.Noise(0, [0]), SIZE)
+        kind: draw(lambda x, t: ramp, process, Sampling(steps=1, thresholding=kind), api.Noise(0, [0]), Pixels(SIZE))
         for kind in ("static", "dynamic")
     }
     assert len(drawn["static"].unique()) < 80

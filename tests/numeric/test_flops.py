@@ -50,6 +50,29 @@ def test_two_counters_agree_within_one_per_cent(name: str) -> None:
     assert module.training, "left as it was"
 
 
+@pytest.mark.parametrize("name", list(MODELS))
+def test_a_count_without_numbers_is_the_same(name: str) -> None:
+    make, inputs, keywords = MODELS[name]
+    on_cpu = api.count_macs(make(), inputs, keywords)
+    with torch.device("meta"):
+        unit = flops.without_numbers(api.CostUnit(make(), inputs, 3, keywords))
+    assert all(parameter.is_meta for parameter in unit.module.parameters())
+    assert flops.macs_of(unit) == 3 * on_cpu
+
+
+def test_a_training_step_adds_one_pass_for_gradients_of_inputs_and_one_for_weights() -> None:
+    shown = (torch.zeros(1, 10),)
+    units = [api.CostUnit(nn.Linear(10, 4), shown, 2, backward=kind) for kind in ("none", "inputs", "all")]
+    assert [flops.training_macs(unit) for unit in units] == [80, 160, 240]
+
+
+def test_the_backward_passes_of_a_network_are_twice_its_forward_pass() -> None:
+    net, shown = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 36, 5)), torch.zeros(1, 3, 8, 8)
+    with flops.FlopCounterMode(display=False) as counter:
+        net(shown.requires_grad_()).sum().backward()
+    assert counter.get_total_flops() == 2 * flops.training_macs(api.CostUnit(net, (shown.detach(),)))
+
+
 def test_convolution_and_linear_by_hand() -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten())
     net.append(nn.Linear(8 * 5 * 5, 7))
@@ -92,22 +115,46 @@ def test_a_layer_that_cannot_be_counted_is_refused() -> None:
 
 
 def test_one_image_costs_the_sum_over_parts_and_calls() -> None:
-    net, decoder = nn.Linear(10, 10, bias=False), nn.Linear(10, 3, bias=False)
+    # the decoder of a latent model may be larger than the network, but is passed once
+    net, decoder = nn.Linear(10, 10, bias=False), nn.Linear(10, 30, bias=False)
     decoder.requires_grad_(False)
     shown = (torch.zeros(1, 10),)
     # guidance: the net is called twice a step, listed as two units
-    units = [api.CostUnit(net, shown, 5), api.CostUnit(net, shown, 5), api.CostUnit(decoder, shown, 20)]
+    units = [api.CostUnit(net, shown, 5), api.CostUnit(net, shown, 5), api.CostUnit(decoder, shown, 1)]
     values = Compute(Compute.Config()).values(units)
     assert values == {
-        "gmacs": (10 * 100 + 20 * 30) / 1e9,
-        "gmacs-fvcore": (10 * 100 + 20 * 30) / 1e9,
+        "gmacs": (10 * 100 + 300) / 1e9,
+        "gmacs-fvcore": (10 * 100 + 300) / 1e9,
         "network-calls": 10,
     }
     assert set(values) == {column.name for column in Compute.columns(Compute.Config())}
     unchecked = Compute.Config(cross_check=False)
     assert set(Compute(unchecked).values(units)) == {column.name for column in Compute.columns(unchecked)}
     parameters = Parameters(Parameters.Config()).values(units)
-    assert parameters == {"parameters-inference": 130, "parameters-inference-trained": 100}
+    assert parameters == {"parameters-inference": 400, "parameters-inference-trained": 100}
+
+
+def test_a_large_pass_is_not_run_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    units = [api.CostUnit(nn.Linear(10, 10), (torch.zeros(1, 10),), calls=1000)]
+    monkeypatch.setattr("dermae_bench.builtin.metrics.compute.CHECKED_GMACS", 100e-9)
+    assert "gmacs-fvcore" in Compute(Compute.Config()).values(units), "what counts is one pass, not all"
+    monkeypatch.setattr("dermae_bench.builtin.metrics.compute.CHECKED_GMACS", 99e-9)
+    assert Compute(Compute.Config()).values(units) == {"gmacs": 1e-4, "network-calls": 1000}
+
+
+def test_counting_leaves_a_network_as_it_was() -> None:
+    net = nn.Sequential(nn.Linear(10, 4), nn.Dropout(), nn.Linear(4, 2)).train()
+    net[0].requires_grad_(False)
+    api.count_macs(net, (torch.zeros(1, 10),))
+    api.count_macs_fvcore(net, (torch.zeros(1, 10),))
+    assert [parameter.requires_grad for parameter in net.parameters()] == [False, False, True, True]
+    assert all(part.training for part in net.modules())
+
+
+def test_a_slice_of_a_parameter_may_be_shown_to_a_network() -> None:
+    drawn, net = nn.Parameter(torch.zeros(5, 3, 8, 8)), nn.Conv2d(3, 2, 1)
+    with torch.no_grad():
+        assert api.count_macs(net, (drawn[:1],)) == api.count_macs_fvcore(net, (drawn[:1],)) == 3 * 2 * 64
 
 
 class Untraceable(nn.Linear):

@@ -75,4 +75,4 @@ class Distilled(api.Classifier):
 
 @api.hookimpl
 def dermae_classifiers() -> dict[str, type[api.Classifier]]:
-    return {"distilled": Distilled}
+    return {"tiny-distilled": Distilled}

@@ -86,4 +86,4 @@ class TinyMAE(api.Pretrainer):
 
 @api.hookimpl
 def dermae_pretrainers() -> dict[str, type[api.Pretrainer]]:
-    return {"mae": TinyMAE}
+    return {"tiny-mae": TinyMAE}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -12,26 +12,17 @@ from torch.nn import functional as F
 
 from dermae_bench import api
 from dermae_plugins.parts import samplers
-from dermae_plugins.parts.augment import flipped
-from dermae_plugins.parts.perceptual import FeatureDistance, PerceptualConfig, least_noised
-from dermae_plugins.parts.unet import (
-    TINY,
-    TINY_SAMPLING,
-    DiffusionConfig,
-    build_optimizer,
-    build_process,
-    build_unet,
-    example_inputs,
-    follow_schedule,
-)
+from dermae_plugins.parts.diffusion import Diffusion
+from dermae_plugins.parts.perceptual import FeatureDistance, PerceptualConfig
+from dermae_plugins.parts.unet import DiffusionConfig, example_inputs
 
 
-class ConditionalDDPM(api.Generator):
+class ConditionalDDPM(Diffusion):
     """Classifier-free guidance (Ho and Salimans 2022, algorithms 1 and 2) over the classes of the task."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config(DiffusionConfig, PerceptualConfig):
-        """Network, process, optimiser, conditioning and feature network."""
+        """Space, network, process, optimiser, conditioning and feature network."""
 
         p_uncond: Annotated[float, api.Between(0, 1)] = 0.1
         """Share of the training images whose label is left out; guidance needs more than 0."""
@@ -39,51 +30,39 @@ class ConditionalDDPM(api.Generator):
         """Weight of the perceptual loss on x0-hat; 0 is off, and the feature network is not loaded."""
 
     Sampling = samplers.GuidedSampling
-    tiny = TINY
-    tiny_sampling = TINY_SAMPLING
     conditional = True
 
     def __init__(self, config: Config, task: api.Task) -> None:
-        super().__init__(config, task)
-        self.unet = build_unet(config, task, classes=len(task.classes))
-        self.process = build_process(config)
+        super().__init__(config, task, classes=len(task.classes))
         if config.perceptual_weight:
             self.frozen("features", FeatureDistance(config, task.image_size))
-
-    def fit(self, train: api.ImageSet, run: api.Run) -> None:
-        optimizer = build_optimizer(self.config, self.unet)
-        run.optimizers(optimizer)
-        for batch in run.batches(train):
-            follow_schedule(self.config, optimizer, run)
-            assert batch.labels is not None
-            x0 = flipped(api.from_uint8(batch.images), self.config.flip)
-            run.step(self.loss(x0, self.left_out(batch.labels)), optimizer)
 
     def left_out(self, labels: Tensor) -> Tensor:
         """Labels with a share of `p_uncond` replaced by the class "any"."""
         hidden = torch.rand(len(labels), device=labels.device) < self.config.p_uncond
         return labels.masked_fill(hidden, len(self.task.classes))
 
-    def loss(self, x0: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, x0: Tensor, labels: Tensor | None, run: api.Run) -> Tensor:
         """Mean squared error of the prediction, and the weighted perceptual loss where there is one."""
+        assert labels is not None
+        told = self.left_out(labels)
         x_t, t, eps = self.process.diffuse(x0)
-        output = self.unet(x_t, t, labels).sample.float()
+        output = self.unet(x_t, t, told).sample.float()
         mse = F.mse_loss(output, self.process.target(x0, eps, t))
         if not self.config.perceptual_weight:
             return mse
-        clear = least_noised(t, self.config.feature_share)
-        x0_hat = self.process.x0(output[clear], x_t[clear], t[clear])
-        return mse + self.config.perceptual_weight * self.features(x0_hat, x0[clear]).mean()
+        perceptual = self.features(*self.pictures(output, x_t, t, x0, self.config.feature_share)).mean()
+        run.log(mse=mse, perceptual=perceptual)
+        return mse + self.config.perceptual_weight * perceptual
 
-    def sample(self, conditions: api.Conditions, sampling: samplers.GuidedSampling, noise: api.Noise) -> Tensor:
+    def denoiser(self, conditions: api.Conditions, sampling: samplers.GuidedSampling) -> samplers.Denoiser:
         assert conditions.labels is not None
         anything = torch.full_like(conditions.labels, len(self.task.classes))
-        network = samplers.guided(
+        return samplers.guided(
             lambda x, t: self.unet(x, t, conditions.labels).sample,
             lambda x, t: self.unet(x, t, anything).sample,
             self.guidance(sampling),
         )
-        return samplers.draw(network, self.process, sampling, noise, self.task.image_size)
 
     def guidance(self, sampling: samplers.GuidedSampling) -> float:
         """The weight asked for.
@@ -95,9 +74,14 @@ class ConditionalDDPM(api.Generator):
             raise api.PluginError("guidance needs a network that was trained with p_uncond above 0")
         return sampling.guidance
 
-    def cost(self, of: str, sampling: Any = None) -> Iterable[api.CostUnit]:
-        calls = len(samplers.times(self.config.timesteps, sampling.steps)) * (2 if self.guidance(sampling) else 1)
-        return [api.CostUnit(self.unet, example_inputs(self.unet, self.task.image_size, label=0), calls)]
+    def passes(self, sampling: samplers.GuidedSampling) -> int:
+        return 2 if self.guidance(sampling) else 1
+
+    def training_cost(self) -> Iterable[api.CostUnit]:
+        looked_at = bool(self.config.perceptual_weight)
+        network = api.CostUnit(self.unet, example_inputs(self.unet))
+        features = self.features.training_cost() if looked_at else []
+        return [network, *self.space.training_cost(looked_at), *features]
 
 
 @api.hookimpl

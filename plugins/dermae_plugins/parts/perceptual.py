@@ -41,13 +41,9 @@ class FeatureDistance(nn.Module):
         PluginError: no weights for this architecture, weights that do not fit, or stages that it does not have.
     """
 
-    scale: Tensor
-    shift: Tensor
-
     def __init__(self, config: PerceptualConfig, image_size: int) -> None:
         super().__init__()
-        self.stages = sorted(set(config.feature_stages))
-        self.size = config.feature_size
+        stages = sorted(set(config.feature_stages))
         net = trunks.create(config.feature_arch, _sizes(config, image_size))
         if config.feature_weights is not None:
             state = api.load_weights(config.feature_weights)
@@ -60,16 +56,11 @@ class FeatureDistance(nn.Module):
             )
         trunks.load_strictly(net, state, what="feature_weights")
         try:
-            net.prune_intermediate_layers(self.stages, prune_norm=True, prune_head=True)
+            net.prune_intermediate_layers(stages, prune_norm=True, prune_head=True)
         except (AttributeError, AssertionError, IndexError) as error:
-            raise api.PluginError(
-                f"{config.feature_arch} gives no features at stages {self.stages}: {error}"
-            ) from error
-        self.net = net
-        mean, std = (torch.tensor(net.pretrained_cfg[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
-        # (x + 1) / 2 and then (. - mean) / std, in one multiplication and one addition
-        self.register_buffer("scale", 0.5 / std, persistent=False)
-        self.register_buffer("shift", (0.5 - mean) / std, persistent=False)
+            raise api.PluginError(f"{config.feature_arch} gives no features at stages {stages}: {error}") from error
+        self.look = Look(net, stages, config.feature_size)
+        self.image_size = image_size
         self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> FeatureDistance:
@@ -78,11 +69,34 @@ class FeatureDistance(nn.Module):
 
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
         with torch.no_grad():
-            there = self._features(targets)
-        distances = [_squared(a, b) for a, b in zip(self._features(images), there, strict=True)]
+            there = self.look(targets)
+        distances = [_squared(a, b) for a, b in zip(self.look(images), there, strict=True)]
         return torch.stack(distances).mean(dim=0)
 
-    def _features(self, images: Tensor) -> list[Tensor]:
+    def training_cost(self) -> list[api.CostUnit]:
+        """A pass over x0-hat with gradient to it, and one over x0.
+
+        They are counted for every image, though only `feature_share` of them are compared: an upper bound.
+        """
+        image = torch.zeros(1, 3, self.image_size, self.image_size, device=self.look.scale.device)
+        return [api.CostUnit(self.look, (image,), backward=how) for how in ("inputs", "none")]
+
+
+class Look(nn.Module):
+    """What a network sees: float images (B, 3, S, S) in -1..1 -> features of its stages, each (B, C, h, w)."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, net: Any, stages: list[int], size: int | None) -> None:
+        super().__init__()
+        self.net, self.stages, self.size = net, stages, size
+        mean, std = (torch.tensor(net.pretrained_cfg[name]).view(1, 3, 1, 1) for name in ("mean", "std"))
+        # (x + 1) / 2 and then (. - mean) / std, in one multiplication and one addition
+        self.register_buffer("scale", 0.5 / std, persistent=False)
+        self.register_buffer("shift", (0.5 - mean) / std, persistent=False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
         if self.size is not None and images.shape[-1] != self.size:
             images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
         seen: list[Tensor] = self.net.forward_intermediates(

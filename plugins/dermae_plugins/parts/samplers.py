@@ -1,7 +1,8 @@
 """Samplers: from noise to images in a given number of network calls. One function, one algorithm, one source.
 
-They are written in terms of x0-hat, which is kept in the range of pixels at every call, and their coefficients are
-Python floats, so nothing waits for a GPU. Noise is drawn per image: a picture does not depend on its batch.
+They are written in terms of x0-hat, which is kept in the range of pixels at every call (latents have none, and are
+left alone), and their coefficients are Python floats, so nothing waits for a GPU. Noise is drawn per image: a picture
+does not depend on its batch.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import torch
 from torch import Tensor
 
 from dermae_bench import api
+from dermae_plugins.parts.latents import Space
 from dermae_plugins.parts.process import Process
 
 Denoiser = Callable[[Tensor, Tensor], Tensor]
-"""(x_t float (B, 3, S, S), t int64 (B,)) -> the network's output in the process's prediction."""
+"""(x_t float (B, C, h, w), t int64 (B,)) -> the network's output in the process's prediction."""
 
 DYNAMIC_QUANTILE = 0.995
 
@@ -37,7 +39,7 @@ class Sampling:
     """Share of the ancestral noise that DDIM adds at every step; 1 is `ddpm`."""
     thresholding: Literal["static", "dynamic"] = "static"
     """How x0-hat is kept in the range of pixels: clipped, or divided by its 99.5 % quantile where that is beyond 1
-    (Saharia et al. 2022)."""
+    (Saharia et al. 2022). In latent space x0-hat is never clipped, and `dynamic` is refused."""
 
     def __post_init__(self) -> None:
         if self.eta and self.sampler != "ddim":
@@ -66,22 +68,35 @@ def times(timesteps: int, steps: int) -> list[int]:
 
 
 @torch.no_grad()
-def draw(network: Denoiser, process: Process, sampling: Sampling, noise: api.Noise, size: int) -> Tensor:
-    """uint8 images (B, 3, size, size), one for each of `noise`, in exactly `sampling.steps` calls of `network`."""
+def draw(network: Denoiser, process: Process, sampling: Sampling, noise: api.Noise, space: Space) -> Tensor:
+    """uint8 images (B, 3, S, S), one for each of `noise`, in exactly `sampling.steps` calls of `network`.
+
+    Latents are decoded once, at the end.
+
+    Raises:
+        PluginError: dynamic thresholding in a space without a range, or more steps than timesteps.
+    """
     dynamic = sampling.thresholding == "dynamic"
+    if dynamic and not space.bounded:
+        raise api.PluginError(
+            "thresholding: dynamic keeps x0-hat in the range of pixels, and latents have none",
+            hint="leave `thresholding` out in latent space",
+        )
 
     def x0_hat(x_t: Tensor, t: int) -> Tensor:
         ts = torch.full((len(x_t),), t, dtype=torch.int64, device=x_t.device)
         clean = process.x0(network(x_t, ts), x_t, ts)
+        if not space.bounded:
+            return clean
         return _dynamic(clean) if dynamic else clean.clamp(-1, 1)
 
     ts = times(process.timesteps, sampling.steps)
-    x = noise.normal((3, size, size))
+    x = noise.normal(space.shape)
     if sampling.sampler == "dpm-solver++":
-        return api.to_uint8(dpm_solver_pp(x0_hat, process, ts, x))
+        return space.pixels(dpm_solver_pp(x0_hat, process, ts, x))
     # ancestral sampling over a subset of the steps is DDIM with eta = 1 (Song et al. 2021, section 4.1)
     eta = 1.0 if sampling.sampler == "ddpm" else sampling.eta
-    return api.to_uint8(ddim(x0_hat, process, ts, x, eta, noise))
+    return space.pixels(ddim(x0_hat, process, ts, x, eta, noise))
 
 
 def ddim(

@@ -9,19 +9,23 @@ from typing import Annotated, Any, Literal
 import torch
 from diffusers import UNet2DModel
 from torch import Tensor
-from torch.optim import Optimizer
 
 from dermae_bench import api
-from dermae_plugins.parts.optimisation import Decay, OptimizerName, optimizer_for, set_learning_rate
-from dermae_plugins.parts.process import Prediction, Process, Schedule
+from dermae_plugins.parts.autoencoders import SpaceConfig
+from dermae_plugins.parts.latents import Space
+from dermae_plugins.parts.optimisation import Decay, OptimizerName
+from dermae_plugins.parts.process import Prediction, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionConfig:
-    """Network, process and optimiser. The defaults are the 256-pixel network of Ho et al. 2020 (114 M parameters)."""
+class DiffusionConfig(SpaceConfig):
+    """Network, process and optimiser. The defaults are the 256-pixel network of Ho et al. 2020 (114 M parameters).
+
+    Latents have fewer pixels and want fewer levels: three or four where images have six.
+    """
 
     channels: tuple[int, ...] = (128, 128, 256, 256, 512, 512)
-    """Width of each level of the U-Net; the picture is halved between two levels."""
+    """Width of each level of the U-Net; the picture (or its latents) is halved between two levels."""
     layers_per_block: Annotated[int, api.Between(1)] = 2
     """Residual blocks a level on the way down (one more on the way up)."""
     attention_levels: tuple[int, ...] = (-2,)
@@ -55,6 +59,7 @@ class DiffusionConfig:
     """Mirror half of the training images left to right."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         levels = len(self.channels)
         if not levels or any(not -levels <= level < levels for level in self.attention_levels):
             raise ValueError(f"attention_levels {list(self.attention_levels)} do not exist in {levels} levels")
@@ -81,23 +86,27 @@ TINY_SAMPLING: Mapping[str, Any] = {"steps": 4}
 """Small enough for the conformance kit."""
 
 
-def build_unet(config: DiffusionConfig, task: api.Task, classes: int | None = None) -> UNet2DModel:
-    """U-Net for the task's image size; with `classes`, one embedding more than classes: the last means "any".
+def build_unet(config: DiffusionConfig, space: Space, classes: int | None = None) -> UNet2DModel:
+    """U-Net for x0 of the space's shape; with `classes`, one embedding more than classes: the last means "any".
 
     Raises:
-        PluginError: the image size cannot be halved as often as the network has levels.
+        PluginError: x0 cannot be halved as often as the network has levels.
     """
     halvings = len(config.channels) - 1
-    if task.image_size % 2**halvings:
+    depth, size, _ = space.shape
+    if size % 2**halvings:
+        what = "images of" if space.bounded else "latents of side"
         raise api.PluginError(
-            f"images of {task.image_size} px cannot be halved {halvings} times", hint="give `channels` fewer levels"
+            f"{what} {size} px cannot be halved {halvings} times", hint="give `channels` fewer levels"
         )
     levels = range(len(config.channels))
     attentive = {level % len(config.channels) for level in config.attention_levels}
     down = tuple("AttnDownBlock2D" if level in attentive else "DownBlock2D" for level in levels)
     up = tuple("AttnUpBlock2D" if level in attentive else "UpBlock2D" for level in reversed(levels))
     return UNet2DModel(
-        sample_size=task.image_size,
+        sample_size=size,
+        in_channels=depth,
+        out_channels=depth,
         block_out_channels=tuple(config.channels),
         layers_per_block=config.layers_per_block,
         down_block_types=down,
@@ -110,26 +119,10 @@ def build_unet(config: DiffusionConfig, task: api.Task, classes: int | None = No
     )
 
 
-def build_process(config: DiffusionConfig) -> Process:
-    """The diffusion process that the options describe."""
-    return Process(config.timesteps, config.schedule, config.prediction)
-
-
-def build_optimizer(config: DiffusionConfig, network: torch.nn.Module) -> Optimizer:
-    """The optimiser that the options describe, over the trained parameters of `network`."""
-    return optimizer_for(config.optimizer, network.parameters(), config.lr, config.weight_decay)
-
-
-def follow_schedule(config: DiffusionConfig, optimizer: Optimizer, run: api.Run) -> None:
-    """Set the learning rate of the current item."""
-    set_learning_rate(optimizer, config.decay, config.warmup, run.progress)
-
-
-def example_inputs(network: UNet2DModel, size: int, label: int | None = None) -> tuple[Tensor, ...]:
+def example_inputs(network: UNet2DModel) -> tuple[Tensor, ...]:
     """Inputs of one pass over one image, on the network's device: x_t, t and, where it takes one, a class."""
     device = next(network.parameters()).device
-    x_t = torch.zeros(1, 3, size, size, device=device)
-    t = torch.zeros(1, dtype=torch.int64, device=device)
-    if label is None:
-        return x_t, t
-    return x_t, t, torch.full((1,), label, dtype=torch.int64, device=device)
+    about = network.config
+    x_t = torch.zeros(1, about.in_channels, about.sample_size, about.sample_size, device=device)
+    number = torch.zeros(1, dtype=torch.int64, device=device)
+    return (x_t, number) if about.num_class_embeds is None else (x_t, number, number)

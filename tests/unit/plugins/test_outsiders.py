@@ -17,7 +17,7 @@ from dermae_bench.execute.run import BudgetOf, FitRun
 from dermae_bench.plugin.loading import load_plugin
 
 FOLDER = Path(__file__).parents[2] / "plugins"
-FILES = {"tiny-gan": "tiny_gan", "tiny-joint": "tiny_joint", "mae": "tiny_mae", "distilled": "tiny_distilled"}
+FILES = {"tiny-gan": "tiny_gan", "tiny-joint": "tiny_joint", "tiny-mae": "tiny_mae", "tiny-distilled": "tiny_distilled"}
 
 
 def plugin(name: str) -> type[Any]:
@@ -67,7 +67,7 @@ def test_a_joint_model_draws_and_classifies() -> None:
 
 def test_an_encoder_goes_strictly_into_the_classifier_of_its_architecture() -> None:
     arguments = {"patch_size": 4, "depth": 2}
-    pretrained = make(plugin("mae"), {"arch": "test_vit", "arch_args": arguments})
+    pretrained = make(plugin("tiny-mae"), {"arch": "test_vit", "arch_args": arguments})
     curves = fit(pretrained, steps=25, batch=12)
     assert curves[-1]["loss"] < 0.9 * curves[0]["loss"]
     classifier = make(TimmClassifier, {"arch": "test_vit", "arch_args": arguments})
@@ -79,7 +79,7 @@ def test_an_encoder_goes_strictly_into_the_classifier_of_its_architecture() -> N
 
 
 def test_hidden_patches_do_not_reach_the_encoder() -> None:
-    model = make(plugin("mae"), {"arch_args": {"patch_size": 4}, "hidden": 0.75})
+    model = make(plugin("tiny-mae"), {"arch_args": {"patch_size": 4}, "hidden": 0.75})
     lengths: list[int] = []
     model.vit.blocks[0].register_forward_pre_hook(lambda module, inputs: lengths.append(inputs[0].shape[1]))
     model.loss(api.from_uint8(labelled()[slice(0, 2)]))
@@ -92,14 +92,14 @@ def test_a_student_follows_its_teacher_where_labels_mislead() -> None:
     images = labelled()
     truth = torch.as_tensor(images.labels).clone()
     images.labels[:] = (images.labels + 1) % len(TASK.classes)
-    student = make(plugin("distilled"), {"share": 1.0})
+    student = make(plugin("tiny-distilled"), {"share": 1.0})
     fit(student, steps=60, batch=12, teacher=teacher, images=images)
     with torch.inference_mode():
         assert (student(images[slice(0, 12)]).argmax(1) == truth).float().mean() > 0.8
 
 
 def test_the_divergence_is_zero_for_equal_logits() -> None:
-    student = make(plugin("distilled"))
+    student = make(plugin("tiny-distilled"))
     logits = torch.randn(5, 3)
     assert student.divergence(logits, logits).item() == pytest.approx(0.0, abs=1e-6)
     assert student.divergence(logits, torch.zeros(5, 3)) > 0

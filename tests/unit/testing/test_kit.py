@@ -37,6 +37,8 @@ class Subject(api.Classifier):
         self.linear = nn.Linear(48, len(task.classes))
         {init}
 
+    teaching = "{teaching}"
+
     def fit(self, train, run, teacher=None):
         optimizer = torch.optim.Adam(self.parameters(), lr=self.config.lr)
         {optimizers}
@@ -107,7 +109,7 @@ def dermae_generators():
     return {{"subject": Subject}}
 '''
 NOTHING = {name: "" for name in ("field", "init", "before", "after", "logits", "cost")}
-RIGHT = {**NOTHING, "optimizers": "run.optimizers(optimizer)"}
+RIGHT = {**NOTHING, "optimizers": "run.optimizers(optimizer)", "teaching": "optional"}
 RIGHT_GENERATOR = {
     "documented": "'''Network calls.'''",
     "drawn": "",
@@ -124,6 +126,7 @@ KEEPS = "The state dict of a fitted model loads strictly into a new one, which t
 FROZEN = "Modules attached by frozen() have the same weights after the fit, and are in eval mode"
 COSTS = "cost() gives units that run, on one image"
 CLASSIFIES = "forward() gives finite logits (B, C) that do not depend on who shares the batch"
+LISTENS = "fit takes a teacher where it says that it does, and asks it about uint8 images of its own size only"
 SAMPLES = "sample() gives uint8 RGB images of the task's size, the same twice, different for other noise"
 ALONE = "A sample does not depend on the size or the order of its batch, beyond rounding"
 UNCHANGED = "The process stays as it was (folder, dtype, threads, modes)"
@@ -192,6 +195,8 @@ def test_plugins_without_a_fault_break_nothing(tmp_path: Path) -> None:
         ({"cost": "os.chdir('/')"}, UNCHANGED, "changed the working folder"),
         ({"after": "torch.set_grad_enabled(True); np.seterr(all='ignore')"}, UNCHANGED, "numpy's error handling"),
         ({"cost": "return"}, COSTS, "no unit for 'predict'"),
+        ({"before": "loss = loss + (0 if teacher is None else teacher(batch.images).mean())"}, LISTENS, "wants uint8"),
+        ({"before": "assert teacher is None"}, LISTENS, "AssertionError"),
     ],
     ids=lambda value: "" if isinstance(value, dict) else str(value)[:24],
 )
@@ -226,6 +231,16 @@ def test_a_generator_with_one_fault_breaks_the_promise_that_names_it(
     assert set(found) <= {SAMPLES}
 
 
+def test_whoever_requires_a_teacher_has_one_in_every_fit_and_whoever_wants_none_in_no_fit(tmp_path: Path) -> None:
+    learns = "loss = loss + F.mse_loss(self(batch.images), batch.teacher_logits) + teacher.linear.bias.sum()"
+    assert broken(tmp_path, CLASSIFIER.format(**{**RIGHT, "teaching": "required", "before": learns})) == {}
+    assert SPENDS in broken(tmp_path, CLASSIFIER.format(**{**RIGHT, "before": learns}))
+    lonely = "assert teacher is None and batch.teacher_logits is None"
+    assert broken(tmp_path, CLASSIFIER.format(**{**RIGHT, "teaching": "none", "before": lonely})) == {}
+    asks = "teacher.fit(train, run)"
+    assert SPENDS in broken(tmp_path, CLASSIFIER.format(**{**RIGHT, "teaching": "required", "before": asks}))
+
+
 def test_wrong_images_break_what_is_about_images(tmp_path: Path) -> None:
     for images in ("self.mean + drawn", "api.to_uint8(drawn)[:, :1]", "api.to_uint8(drawn)[:-1]", "None"):
         found = broken(tmp_path, GENERATOR.format(**{**RIGHT_GENERATOR, "images": images}))
@@ -239,7 +254,7 @@ def test_a_fit_that_raises_is_one_broken_promise_and_the_rest_is_not_tried(tmp_p
     (reason,) = [result.reason for result in found if result.reason is not None]
     assert "RuntimeError: out of ideas (subject.py:" in str(reason)
     assert {result.name for result in found if result.skipped is not None} == {
-        REPEATS, RESUMES, STOPS, KEEPS, FROZEN, CLASSIFIES,
+        REPEATS, RESUMES, STOPS, KEEPS, FROZEN, CLASSIFIES, LISTENS,
     }  # fmt: skip
 
 
@@ -270,7 +285,7 @@ def test_what_a_plugin_changed_is_put_back(tmp_path: Path) -> None:
 
 def test_all_broken_promises_are_named_at_once(tmp_path: Path) -> None:
     (tmp_path / "subject.py").write_text(CLASSIFIER.format(**{**RIGHT, "field": "width: int = 3", "cost": "return"}))
-    with pytest.raises(PluginError, match=r"(?s)classifier 'subject' breaks 2 of 10 promises:.*width.*no unit"):
+    with pytest.raises(PluginError, match=r"(?s)classifier 'subject' breaks 2 of 11 promises:.*width.*no unit"):
         check("subject", tmp_path)
 
 
