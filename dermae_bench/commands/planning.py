@@ -4,75 +4,92 @@ from __future__ import annotations
 
 import csv
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
-from dermae_bench.commands.printing import csv_row, harmless
-from dermae_bench.store.artifacts import Manifest, Store
+from dermae_bench.commands.costing import Costs, Yardstick
+from dermae_bench.commands.printing import LONGEST_LINE, csv_row
+from dermae_bench.execute.executor import RESERVE
+from dermae_bench.report.escape import visible
+from dermae_bench.store.artifacts import Manifest, Store, free_bytes
 from dermae_bench.suite.stage import Stage, differences
 
-PEAK_TFLOPS = 989.0
-"""Dense bf16 peak of one H200, the yardstick of GPU-hours."""
-UTILISATION = 0.3
-"""Share of the peak that a training loop is taken to reach."""
-BACKWARD = 3
-"""A training step costs about three forward passes (forward, and twice that backward)."""
 SHOWN_REASONS = 3
+WIDTH = 120
+"""Of the lines below the table."""
+FIELDS: Mapping[str, str] = {
+    "state": "cached, new, stale, partial, failed or unknown",
+    "kind": "of stage",
+    "name": "of the stage, as --only and --skip match it",
+    "key": "empty while the data are missing",
+    "parameters": "of its model, frozen helpers included",
+    "gmacs": "10^9 multiply-adds for ONE image, backward passes included where it is trained on",
+    "images": "drawn or answered for, or steps times batch size",
+    "pflops": "10^15 FLOPs of the whole stage: gmacs x 2 x images",
+    "gpu_hours": "pflops at --peak-tflops and --utilisation",
+    "disk_bytes": "that stay in the store",
+    "scratch_bytes": "beside them while it runs: checkpoints",
+    "why": "stale, partial or failed",
+}
+"""Names in JSON and CSV, in order; a value that is not known is null (JSON) or empty (CSV)."""
+GROUPS: Mapping[str, str] = {"train": "training", "sample": "sampling", "predict": "prediction"}
+"""Kind of stage -> its line among the totals."""
+REST = "other"
 
 
-def print_plan(stages: Sequence[Stage], store: Store, missing: str | None, form: str, stream: IO[str]) -> None:
-    """Write one line a stage and a total."""
-    rows = describe(stages, store, missing)
-    if form == "json":
-        json.dump(rows, stream, indent=1)
-        stream.write("\n")
-        return
+def print_plan(
+    stages: Sequence[Stage], store: Store, missing: str | None, form: str, stream: IO[str], yardstick: Yardstick
+) -> None:
+    """Write one line a stage, totals, and what they rest on."""
+    rows = describe(stages, store, yardstick)
     if form == "csv":
-        writer = csv.DictWriter(
-            stream, ["state", "kind", "name", "key", "gmacs", "gpu_hours", "disk_bytes", "why"], lineterminator="\n"
-        )
+        writer = csv.DictWriter(stream, list(FIELDS), lineterminator="\n")
         writer.writeheader()
         writer.writerows(map(csv_row, rows))
         return
-    for row in rows:
-        cost = f"  {row['gmacs']:.3g} GMACs, {row['gpu_hours']:.2g} GPU-h" if row["gmacs"] is not None else ""
-        why = f"  ({row['why']})" if row["why"] else ""
-        stream.write(harmless(f"{row['state']:<8} {row['key'][:8]:<8} {row['name']}{cost}{why}") + "\n")
-    left = [row for row in rows if row["state"] != "cached"]
-    known = [row for row in left if row["gmacs"] is not None]
-    disk = sum(row["disk_bytes"] for row in left)
-    stream.write(f"{len(rows)} stages: {len(rows) - len(left)} cached, {len(left)} to do")
-    if missing is not None:
-        stream.write(f"\nkeys unknown: data missing: {harmless(missing)}\n")
+    if form == "json":
+        about = {
+            "peak_tflops": yardstick.peak_tflops,
+            "utilisation": yardstick.utilisation,
+            "flops_per_mac": 2,
+            "missing": missing,
+            "free_bytes": free_bytes(store.root),
+            "totals": totals(rows),
+            "left": totals([row for row in rows if row["state"] != "cached"])["all"],
+            "stages": rows,
+        }
+        json.dump(about, stream, indent=1)
+        stream.write("\n")
         return
-    hours = sum(row["gpu_hours"] for row in known)
-    stream.write(f"; about {disk / 2**20:.0f} MiB of samples")
-    stream.write(f"; {hours:.3g} GPU-hours at {PEAK_TFLOPS:.0f} TFLOP/s and {UTILISATION:.0%} utilisation\n")
-    if any(row["gmacs"] is None and row["kind"] in {"train", "sample"} for row in left):
-        stream.write("costs of some stages are not counted yet: add --costs\n")
+    lines = [*_table(rows), "", *_totals(rows), "", *_notes(stages, rows, store, missing, yardstick)]
+    stream.writelines(visible(line, LONGEST_LINE) + "\n" for line in lines)
 
 
-def describe(stages: Sequence[Stage], store: Store, missing: str | None) -> list[dict[str, Any]]:
-    """State, reason and cost of every stage, as plain values."""
+def describe(stages: Sequence[Stage], store: Store, yardstick: Yardstick) -> list[dict[str, Any]]:
+    """`FIELDS` of every stage, as plain values."""
     earlier: dict[str, dict[str, Manifest]] = {}
-    passes = _passes(stages, store)
+    costs = Costs(stages, store)
     rows = []
     for stage in stages:
         state, why = _state(stage, store, earlier)
-        gmacs = _gmacs(stage, passes)
-        hours = gmacs * 2e9 / (PEAK_TFLOPS * 1e12 * UTILISATION) / 3600 if gmacs is not None else None
-        rows.append(
-            {
-                "state": state,
-                "kind": stage.kind,
-                "name": stage.name,
-                "key": stage.key,
-                "gmacs": gmacs,
-                "gpu_hours": hours,
-                "disk_bytes": stage.disk_bytes,
-                "why": why,
-            }
-        )
+        amount = costs.amount(stage)
+        pflops = amount.pflops
+        found = {
+            "state": state,
+            "kind": stage.kind,
+            "name": stage.name,
+            "key": stage.key,
+            "parameters": amount.parameters,
+            "gmacs": amount.gmacs,
+            "images": amount.images,
+            "pflops": pflops,
+            "gpu_hours": None if pflops is None else yardstick.hours(pflops),
+            "disk_bytes": amount.disk_bytes,
+            "scratch_bytes": amount.scratch_bytes,
+            "why": why,
+        }
+        rows.append({name: found[name] for name in FIELDS})
     return rows
 
 
@@ -101,32 +118,143 @@ def _state(stage: Stage, store: Store, earlier: dict[str, dict[str, Manifest]]) 
     return "stale", "; ".join(reasons[:SHOWN_REASONS]) + more
 
 
-def _passes(stages: Sequence[Stage], store: Store) -> Mapping[str, Mapping[str, Any]]:
-    """Model (as the cost stage describes it) -> its counted values."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for stage in stages:
-        if stage.kind == "cost" and stage.key and store.has(stage.kind, stage.key):
-            found[_model(stage)] = store.manifest(stage.kind, stage.key).summary["values"]
+def totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Sums of what is known over training, sampling, prediction, the other stages, and all of them.
+
+    `unknown` stages are in no sum of pflops; `scratch_bytes` is the largest, since fits need not run side by side.
+    """
+    found = {}
+    for name in (*GROUPS.values(), REST, "all"):
+        chosen = [row for row in rows if name in ("all", GROUPS.get(row["kind"], REST))]
+        found[name] = {
+            "stages": len(chosen),
+            "left": sum(row["state"] != "cached" for row in chosen),
+            "unknown": sum(row["kind"] in GROUPS and row["pflops"] is None for row in chosen),
+            **{field: sum(row[field] or 0 for row in chosen) for field in ("pflops", "gpu_hours", "disk_bytes")},
+            "scratch_bytes": max((row["scratch_bytes"] for row in chosen), default=0),
+        }
     return found
 
 
-def _model(stage: Stage) -> str:
-    return (
-        json.dumps(stage.parts["work"]["model"], sort_keys=True)
-        if stage.parts and "model" in stage.parts["work"]
-        else ""
+# -- for people --------------------------------------------------------------------------------------------------
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    cells = [["state", "key", "params M", "GMACs/image", "PFLOPs", "GPU-hours", "disk", "stage"]]
+    for row in rows:
+        # blank where there is nothing to count, a question mark where it is not known
+        unknown = "?" if row["kind"] in GROUPS else ""
+        millions = None if row["parameters"] is None else row["parameters"] / 1e6
+        disk = row["disk_bytes"]
+        cells.append(
+            [
+                row["state"],
+                row["key"][:8],
+                *(number(value, unknown) for value in (millions, row["gmacs"])),
+                *(number(value, unknown) for value in (row["pflops"], row["gpu_hours"])),
+                size(disk) if disk else "" if disk == 0 else "?",
+                row["name"] + (f"  ({row['why']})" if row["why"] and row["state"] != "unknown" else ""),
+            ]
+        )
+    return _aligned(cells, left=(0, 1, 7))
+
+
+def _totals(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    cells = [["", "stages", "to do", "PFLOPs", "GPU-hours", "disk"]]
+    for name, total in totals(rows).items():
+        worked = name != REST
+        cells.append(
+            [
+                name,
+                str(total["stages"]),
+                str(total["left"]),
+                _sum(total, "pflops") if worked else "",
+                _sum(total, "gpu_hours") if worked else "",
+                size(total["disk_bytes"]) if total["disk_bytes"] else "",
+            ]
+        )
+    return _aligned(cells, left=(0,))
+
+
+def _sum(total: Mapping[str, Any], field: str) -> str:
+    """A sum in words, which says when something is missing from it."""
+    if not total["unknown"]:
+        return number(total[field], "")
+    return f"> {number(total[field], '')}" if total[field] else "?"
+
+
+def _aligned(cells: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    # the last column may be long and is not padded
+    widths[-1] = 0 if len(widths) - 1 in left else widths[-1]
+    return [
+        "  ".join(
+            cell.ljust(width) if place in left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    ]
+
+
+def _notes(
+    stages: Sequence[Stage], rows: Sequence[Mapping[str, Any]], store: Store, missing: str | None, yardstick: Yardstick
+) -> list[str]:
+    left = [row for row in rows if row["state"] != "cached"]
+    sums = totals(left)["all"]
+    todo = (
+        f"{_sum(sums, 'pflops')} PFLOPs, {_sum(sums, 'gpu_hours')} GPU-hours, {size(sums['disk_bytes'])} of disk",
+        f"and {size(sums['scratch_bytes'])} of checkpoints while the largest fit runs",
     )
+    assumed = (
+        "1 MAC = 2 FLOPs. GMACs are of one image: all passes to draw it or to answer for it, or one training step with "
+        f"its backward passes. GPU-hours at {yardstick.words}. Not counted: a teacher's passes during a fit, "
+        "validation, features, scores."
+    )
+    lines = [f"{len(rows)} stages: {len(rows) - len(left)} cached, {len(left)} to do: {' '.join(todo)}", assumed]
+    uncounted = sum(row["kind"] in GROUPS and row["gmacs"] is None for row in rows)
+    if uncounted:
+        lines.append(f"the costs of {uncounted} stages are not counted, and not in the sums: --costs counts them")
+    unsized = sum(row["kind"] in GROUPS and row["images"] is None for row in rows)
+    if unsized:
+        lines.append(
+            f"{unsized} stages read as many images as the data hold: not in the sums while the data are missing"
+        )
+    lines += _space(stages, rows, store)
+    if missing is not None:
+        lines.append(f"keys unknown: data missing: {missing}")
+    return [part for line in lines for part in _wrapped(line)]
 
 
-def _gmacs(stage: Stage, passes: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """GMACs of a whole stage; None where the model's cost is not counted."""
-    if stage.kind not in {"train", "sample"} or not stage.key or not stage.steps:
-        return None
-    values = passes.get(_model(stage))
-    if values is None:
-        return None
-    per_image = float(values["gmacs"])
-    if stage.kind == "sample":
-        return per_image * stage.steps
-    one_pass = per_image / max(1.0, float(values.get("network-calls", 1)))
-    return one_pass * BACKWARD * int(stage.work["budget"]["batch_size"]) * stage.steps
+def _wrapped(line: str) -> list[str]:
+    # a path must stay whole, so that it can be copied
+    return textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _space(stages: Sequence[Stage], rows: Sequence[Mapping[str, Any]], store: Store) -> list[str]:
+    """A warning where the disk is too small."""
+    left = [(stage, row) for stage, row in zip(stages, rows, strict=True) if row["state"] != "cached"]
+    sums = totals([row for _, row in left])["all"]
+    needed, free = sums["disk_bytes"] + sums["scratch_bytes"] + RESERVE, free_bytes(store.root)
+    if needed <= free:
+        return []
+    refused = sum(stage.disk_bytes for stage, _ in left) + RESERVE > free
+    then = "`run` refuses to start" if refused else "a run would stop when the disk is full"
+    return [f"warning: about {size(needed)} are needed in {store.root}, but {size(free)} are free: {then}"]
+
+
+def number(value: float | None, unknown: str) -> str:
+    """Three or four figures that mean something, thousands apart."""
+    if value is None:
+        return unknown
+    if abs(value) >= 1000:
+        return f"{float(f'{value:.4g}'):,.0f}"
+    return f"{value:.3g}"
+
+
+def size(count: float) -> str:
+    """Bytes in words."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{number(count, '')} TiB"

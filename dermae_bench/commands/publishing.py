@@ -18,7 +18,7 @@ from dermae_bench.report.escape import visible
 from dermae_bench.store.artifacts import Damaged, Store
 from dermae_bench.suite.keys import PACKAGE
 from dermae_bench.suite.load import LoadedSuite
-from dermae_bench.suite.rows import RowPlan
+from dermae_bench.suite.rows import FigurePlan, RowPlan
 from dermae_bench.suite.stage import Stage
 
 SHOWN: Mapping[str, tuple[str, ...]] = {
@@ -43,6 +43,7 @@ class Session:
     """Where its results go."""
     stages: Sequence[Stage]
     rows: Sequence[RowPlan]
+    figures: Sequence[FigurePlan]
     missing: str | None
     """What is not there, where data are missing: then stages have no keys."""
 
@@ -108,7 +109,8 @@ def _as_published(session: Session, refused: OSError) -> dict[str, str]:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return {path.name: digest_file(path) for path in sorted(folder.iterdir()) if path.is_file()}
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): digest_file(path) for path in files}
 
 
 def _state(session: Session) -> str:
@@ -127,7 +129,8 @@ def _state(session: Session) -> str:
     published = digest_file(Path(reference)) if reference is not None and Path(reference).is_file() else None
     # what `suite.resolved.yaml` is written from
     written = [repr(session.loaded.resolved), [repr((given.at, given.text)) for given in session.loaded.paths]]
-    return digest_of([sources, stages, written, [row.row for row in session.rows], published])
+    figures = [[figure.name, figure.columns] for figure in session.figures]
+    return digest_of([sources, stages, written, [row.row for row in session.rows], figures, published])
 
 
 def _unchanged(memo: Path, state: str, folder: Path) -> dict[str, str] | None:
@@ -151,7 +154,7 @@ def _build(session: Session, folder: Path) -> dict[str, str]:
     from dermae_bench.suite.resolved import suite_to_yaml
 
     loaded = session.loaded
-    collector = Collector(loaded.suite, loaded.preset, session.stages, session.rows, session.store)
+    collector = Collector(loaded.suite, loaded.preset, session.stages, session.rows, session.store, session.figures)
     boards = collector.boards()
     folder.mkdir(parents=True, exist_ok=True)
     write(boards, folder)

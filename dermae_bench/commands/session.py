@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import click
 from dermae_bench.commands.printing import echo
 from dermae_bench.commands.publishing import LONGEST_REASON, Session, publish
 from dermae_bench.durable import digest_of
-from dermae_bench.errors import FAILED, OK, DataMissing, UserError
+from dermae_bench.errors import FAILED, OK, DataMissing, StorageError, UserError
 from dermae_bench.execute.executor import Executor, Options, Outcome, select
 from dermae_bench.execute.observers import observers
 from dermae_bench.plugin.catalog import Catalog
@@ -35,6 +36,8 @@ class _Tasks:
         self.identities = Identities(catalog, contents)
         self.found: Mapping[str, Mapping[str, Any]] | None = None
         self.missing: str | None = None
+        self.counts: Mapping[str, Mapping[str, int]] | None = None
+        """Split -> class -> images, where there are data to count."""
 
     def __call__(self, plugin: str, params: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]] | None:
         card = self.catalog.card("dataset", plugin)
@@ -45,6 +48,7 @@ class _Tasks:
             facts = digest_of(["missing", plugin, dict(params)])
         try:
             tasks = self.catalog.tasks(plugin, self.identities.absolute(params, card.params), facts)
+            self.counts = self.catalog.counts(plugin, self.identities.absolute(params, card.params), facts)
         except DataMissing as error:
             self.missing = str(error)
             return None
@@ -60,8 +64,9 @@ def open_session(
     contents = Contents(catalog.cache / "contents.json")
     tasks = _Tasks(catalog, contents)
     loaded = load_suite(suite, catalog=catalog, tasks_of=tasks, preset=preset, sets=sets)
-    planner = Planner(loaded.suite, catalog, contents, tasks.found)
-    rows = RowPlanner(planner, loaded.resolved).rows()
+    planner = Planner(loaded.suite, catalog, contents, tasks.found, tasks.counts)
+    row_planner = RowPlanner(planner, loaded.resolved)
+    rows = row_planner.rows()
     contents.save()
     return Session(
         loaded=loaded,
@@ -70,6 +75,7 @@ def open_session(
         folder=results / results_name(loaded),
         stages=planner.stages,
         rows=rows,
+        figures=row_planner.figures,
         missing=planner.missing or tasks.missing,
     )
 
@@ -177,13 +183,32 @@ def show_plan(
     plugins_dir: Path | None,
     form: str,
     costs: bool,
+    peak_tflops: float,
+    utilisation: float,
 ) -> int:
-    """`plan`: every stage with its state, the reason and the cost."""
+    """`plan`: every stage with its state, the reason and the cost; costs are counted where they are not yet."""
+    from dermae_bench.commands.costing import Yardstick
     from dermae_bench.commands.planning import print_plan
 
     session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
-    if costs and session.missing is None:
-        stages = [stage for stage in session.stages if stage.kind == "cost"]
-        _execute(session, stages, Options(), -1)
-    print_plan(session.stages, session.store, session.missing, form, sys.stdout)
+    interrupted = _count_costs(session) if costs else None
+    if interrupted is not None:
+        return 128 + interrupted
+    yardstick = Yardstick(peak_tflops=peak_tflops, utilisation=utilisation)
+    print_plan(session.stages, session.store, session.missing, form, sys.stdout, yardstick)
     return OK
+
+
+def _count_costs(session: Session) -> int | None:
+    """Run the cost stages that have a key and no result; they read no data. Returns the signal that stopped it."""
+    stages = [stage for stage in session.stages if stage.kind == "cost" and stage.key]
+    left = [stage for stage in stages if not session.store.has(stage.kind, stage.key)]
+    if not left:
+        return None
+    click.echo(f"counting the costs of {len(left)} models, once; --no-costs leaves them out", err=True)
+    try:
+        return _execute(session, left, Options(jobs=min(4, os.cpu_count() or 1)), -1).interrupted
+    except StorageError as error:
+        # a plan without costs is better than none where nothing may be written
+        echo(f"costs are not counted: {error}", err=True)
+        return None

@@ -36,6 +36,25 @@ class _StopFlag:
         return self.asked
 
 
+class _Timed(StageContext):
+    """A context that notes how long each phase lasts."""
+
+    phases: dict[str, float]
+    _since: float
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "phase":
+            now = time.monotonic()
+            held = self.__dict__
+            if "phase" in held:
+                spent = held["phases"]
+                spent[self.phase] = spent.get(self.phase, 0.0) + now - held["_since"]
+            else:
+                held["phases"] = {}
+            held["_since"] = now
+        super().__setattr__(name, value)
+
+
 def attempt(folder: Path) -> None:
     """Do the stage described by `folder/spec.json`; leave `result.json` there.
 
@@ -48,7 +67,7 @@ def attempt(folder: Path) -> None:
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    context = StageContext(folder=folder, spec=spec, out=out, stop=_StopFlag())
+    context = _Timed(folder=folder, spec=spec, out=out, stop=_StopFlag())
     result: dict[str, Any]
     try:
         function = getattr(import_module(f"dermae_bench.execute.stages.{spec['kind']}"), spec["kind"])
@@ -63,7 +82,11 @@ def attempt(folder: Path) -> None:
             summary=summary,
             seconds=round(time.monotonic() - started, 3),
             max_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            environment={**spec["environment"], "device": _device_name()},
+            environment={
+                **spec["environment"],
+                "device": _device_name(),
+                "phases": {phase: round(seconds, 3) for phase, seconds in context.phases.items()},
+            },
         )
         store.commit(out, manifest)
         result = {"ok": True}

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from dermae_bench.report.pictures import curves, figures
-from dermae_bench.report.records import Boards, Record, RowInfo, Timing
+from dermae_bench.report.grids import grids
+from dermae_bench.report.pictures import curves, samples
+from dermae_bench.report.records import Boards, Record, Reported, RowInfo
 from dermae_bench.report.reference import reference_rows
+from dermae_bench.report.timing import timings
 from dermae_bench.store.artifacts import Manifest, Store
 from dermae_bench.store.environment import environment
-from dermae_bench.suite.rows import Cell, RowPlan
+from dermae_bench.suite.parts import Cell, FigurePlan, RowPlan
 from dermae_bench.suite.spec import Suite
 from dermae_bench.suite.stage import Stage
 
@@ -28,29 +30,38 @@ class Collector:
         stages: every stage of the plan.
         rows: every row of the two boards.
         store: where results lie.
+        figures: the grids of samples that the suite asks for.
     """
 
     def __init__(
-        self, suite: Suite, preset: str | None, stages: Sequence[Stage], rows: Sequence[RowPlan], store: Store
+        self,
+        suite: Suite,
+        preset: str | None,
+        stages: Sequence[Stage],
+        rows: Sequence[RowPlan],
+        store: Store,
+        figures: Sequence[FigurePlan] = (),
     ) -> None:
         self.suite = suite
         self.preset = preset
         self.stages = stages
         self.rows = rows
         self.store = store
+        self.figures = figures
         self._manifests: dict[str, Manifest | None] = {}
 
     def boards(self) -> Boards:
         """Everything a results folder shows; works on a half-done, failed or killed run."""
-        infos, records = [], []
+        infos, records, beside = [], [], list[Reported]()
         for row in self.rows:
             info, found = self._row(row)
             infos.append(info)
             records += found
         if self.suite.reference is not None:
-            reported, numbers = reference_rows(Path(self.suite.reference))
+            reported, numbers, published = reference_rows(Path(self.suite.reference))
             infos += reported
             records += numbers
+            beside = published
         prepared = self.prepared()
         return Boards(
             suite=self.suite.suite,
@@ -69,8 +80,9 @@ class Collector:
             interval="95 %, percentiles of 2,000 bootstrap resamples of whole lesions",
             rows=tuple(infos),
             records=tuple(records),
-            timings=tuple(self._timings()),
-            figures=tuple(figures(self)),
+            reported=tuple(beside),
+            timings=tuple(timings(self)),
+            figures=(*grids(self), *samples(self)),
             curves=tuple(curves(self)),
             warnings=tuple(self._warnings(prepared)),
             environment=environment(),
@@ -169,36 +181,6 @@ class Collector:
                 manifest = self.manifest(stage)
                 return manifest.summary if manifest is not None else {}
         return {}
-
-    def _timings(self) -> Iterator[Timing]:
-        for stage in self.stages:
-            manifest = self.manifest(stage)
-            if manifest is None:
-                failure = self.store.failure(stage.key) if stage.key else None
-                status = f"failed: {failure.reason}" if failure else "pending"
-                seconds, memory = (failure.seconds, failure.max_rss_mb) if failure else (None, None)
-                yield Timing(
-                    key=stage.key,
-                    kind=stage.kind,
-                    name=stage.name,
-                    seconds=seconds,
-                    max_rss_mb=memory,
-                    hardware="",
-                    status=status,
-                )
-                continue
-            about = manifest.environment
-            hardware = about.get("device", "cpu")
-            hardware = about.get("processor", "cpu") if hardware == "cpu" else hardware
-            yield Timing(
-                key=stage.key,
-                kind=stage.kind,
-                name=stage.name,
-                seconds=manifest.seconds,
-                max_rss_mb=manifest.max_rss_mb,
-                hardware=hardware,
-                status="ok",
-            )
 
     def _warnings(self, prepared: Mapping[str, Any]) -> list[str]:
         found = list(prepared.get("warnings", ()))

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dermae_bench.durable import write_text
+from dermae_bench.durable import replacing
+from dermae_bench.report.drawing import pictures
 from dermae_bench.report.escape import csv_text
 from dermae_bench.report.leaderboard import Board, Boards, Table, Value, cells_of, seeds_text, table
 from dermae_bench.report.markdown import markdown
@@ -17,7 +18,7 @@ from dermae_bench.report.numbers import exact
 from dermae_bench.report.records import published
 from dermae_bench.report.terminal import terminal_table
 
-__all__ = ["files", "terminal_table", "write"]
+__all__ = ["files", "pictures", "terminal_table", "write"]
 
 BOARDS: tuple[Board, ...] = ("classifiers", "generators")
 
@@ -25,16 +26,19 @@ BOARDS: tuple[Board, ...] = ("classifiers", "generators")
 def write(boards: Boards, folder: Path) -> tuple[Path, ...]:
     """Bring `folder` to what `boards` say, file by file and atomically; returns the files whose bytes changed."""
     changed = []
-    for name, text in files(boards).items():
+    contents = {name: text.encode() for name, text in files(boards).items()} | pictures(boards)
+    for name, content in contents.items():
         path = folder / name
-        if not path.is_file() or path.read_bytes() != text.encode():
-            write_text(path, text)
+        if not path.is_file() or path.read_bytes() != content:
+            with replacing(path) as temporary:
+                temporary.write_bytes(content)
             changed.append(path)
     return tuple(changed)
 
 
 def files(boards: Boards) -> dict[str, str]:
-    """File name -> text. Equal boards give equal text; only timings and environment depend on the machine.
+    """Name -> text of every file that is text. Equal boards give equal text; only timings and environment depend on
+    the machine.
 
     No text names a folder of this machine: absolute and ``..`` paths are cut to their last part.
     """
@@ -63,9 +67,15 @@ def _csv(rows: Iterable[Sequence[Value]]) -> str:
 
 
 def _timings(boards: Boards) -> Iterable[list[Value]]:
-    yield ["stage", "kind", "name", "seconds", "max rss MB", "hardware", "status"]
+    yield [
+        "stage", "kind", "name", "seconds", "images", "seconds/image", "network-calls/image", "images/s",
+        "max rss MB", "hardware", "status",
+    ]  # fmt: skip
     for item in boards.timings:
-        yield [item.key, item.kind, item.name, item.seconds, item.max_rss_mb, item.hardware, item.status]
+        yield [
+            item.key, item.kind, item.name, item.seconds, item.images, item.seconds_per_image, item.network_calls,
+            item.images_per_second, item.max_rss_mb, item.hardware, item.status,
+        ]  # fmt: skip
 
 
 def _board(boards: Boards, leaderboard: Table) -> dict[str, Any]:
@@ -88,9 +98,11 @@ def _board(boards: Boards, leaderboard: Table) -> dict[str, Any]:
                 "seeds": seeds_text(line.info), "costs": dict(line.info.costs),
                 "confusions": [dict(counts) for counts in line.info.confusions],
                 "metrics": {metric: vars(cell) for metric, cell in line.cells.items()},
+                "reported": [vars(pair) for pair in line.reported],
             }
             for line in leaderboard.lines
         ],
+        "reported": [vars(item) for item in boards.reported if item.board == leaderboard.board],
         "warnings": list(boards.warnings),
     }  # fmt: skip
 

@@ -7,16 +7,21 @@ from collections.abc import Iterator, Sequence
 from dermae_bench.report.escape import markdown as safe
 from dermae_bench.report.leaderboard import SECTION, Boards, Cell, Line, Table, seeds_text
 from dermae_bench.report.numbers import cost, heading, interval, places_of, shown, spread
-from dermae_bench.report.words import about, marks_of, section_title, state, warnings_of
+from dermae_bench.report.words import about, marks_of, notes_of, pair_text, section_title, state, warnings_of
 
 
 def markdown(boards: Boards, table: Table) -> str:
-    """Heading, how to read it, one table for each task or reference set, notes."""
+    """Heading, how to read it, one table for each task or reference set, notes on published numbers, warnings."""
+    table = table.for_readers()
     out = [f"# {safe(boards.title)}: {table.board}", "", *(f"- {safe(text)}" for text in about(boards, table)), ""]
     for section, lines in table.sections():
         out += [f"## {safe(section_title(table.board, section))}", "", *_rows(table, lines), ""]
     if not table.lines:
         out += ["This suite has no such rows.", ""]
+    notes = [f"- {safe(note)} ({safe(rows)})" for note, rows in notes_of(table)]
+    if notes:
+        told = f"What to know of published numbers; `{table.board}.json` has each with its source and its notes."
+        out += ["## Published numbers", "", told, "", *notes, ""]
     notes = [f"- {safe(text)}" + (f" ({safe(where)})" if where else "") for text, where in warnings_of(boards, [table])]
     if notes:
         out += ["## Warnings", "", *notes, ""]
@@ -27,9 +32,10 @@ def _rows(table: Table, lines: Sequence[Line]) -> Iterator[str]:
     names = [name for name in table.names if name != SECTION[table.board]]
     places = {column.key: places_of(line.cells[column.key].value for line in lines) for column in table.metrics}
     headings = ["rank", *names, *(heading(column) for column in table.metrics)]
+    headings += [f"reported {metric} (difference)" for metric in table.paired]
     headings += [{"gmacs": "GMACs"}.get(name, name) for name in table.costs] + ["seeds", "status"]
     left = 1 + len(names)
-    numbers = len(table.metrics) + len(table.costs)
+    numbers = len(table.metrics) + len(table.paired) + len(table.costs)
     yield _line([safe(text) for text in headings])
     yield _line(["---:", *["---"] * len(names), *["---:"] * numbers, "---", "---"])
     for line in lines:
@@ -37,6 +43,8 @@ def _rows(table: Table, lines: Sequence[Line]) -> Iterator[str]:
         named = [safe(line.info.names.get(name, "")) for name in names]
         named[0] += "".join(f" ({safe(mark)})" for mark in marks_of(line))
         cells = [_cell(line.cells[column.key], places[column.key]) for column in table.metrics]
+        pairs = {pair.metric: safe(pair_text(pair)) for pair in line.reported}
+        cells += [pairs.get(metric, "") for metric in table.paired]
         costs = [cost(name, line.info.costs.get(name)) for name in table.costs]
         rank = safe(first.rank_text) if first.rank is not None else ""
         row = [rank, *named, *cells, *costs, safe(seeds_text(line.info)), safe(state(line))]

@@ -36,6 +36,12 @@ def shown(value: float, places: int | None = None) -> str:
     return text.removeprefix("-") if float(text.replace(",", "")) == 0 else text
 
 
+def signed(value: float, places: int | None = None) -> str:
+    """A difference for readers: always with its sign, but for 0."""
+    text = shown(value, places)
+    return text if text.startswith("-") or not any(digit in text for digit in "123456789") else f"+{text}"
+
+
 def cost(name: str, value: float | None) -> str:
     """A cost for readers: counts whole, GMACs with 4 digits."""
     if value is None:

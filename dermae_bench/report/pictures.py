@@ -21,22 +21,29 @@ SHOWN = 14
 """Images of a row of a sample grid."""
 
 
-def figures(collector: Collector) -> Iterator[Figure]:
-    """One grid: real images where they are drawings, then a strip for each generator row."""
+def samples(collector: Collector) -> Iterator[Figure]:
+    """One picture: real images where they are drawings, then a strip for each generator row."""
     prepared = collector.prepared()
-    strips = []
+    strips, asked = [], dict[str, str]()
     for row in collector.rows:
         for cell in row.cells[:1]:
             manifest = collector.manifest(cell.samples) if cell.samples is not None else None
             if cell.samples is not None and manifest is not None:
                 strips.append(_strip(collector, row, cell.samples, manifest))
+                classes = cell.samples.work["model"]["task"]["classes"]
+                if classes:
+                    asked[row.names["generator"]] = ", ".join(classes)
+    caption = "The first images of each set."
+    for classes in dict.fromkeys(asked.values()):
+        names = ", ".join(name for name, found in asked.items() if found == classes)
+        caption += f" {names}: by class asked for, in the order {classes}."
     # photographs of people's skin never leave the store; drawings may
     if strips and prepared.get("resize") == "drawn at size":
         strips.insert(0, ("real", _drawn(collector)))
+        task = prepared["tasks"][0]
+        caption += f" real: by {task['name']}, in the order {', '.join(task['classes'])}."
     if strips:
-        classes = prepared["tasks"][0]["classes"]
-        caption = "The first images of each set; conditional generators by class asked for: " + ", ".join(classes)
-        yield Figure(title="Samples", caption=caption, rows=tuple(strips))
+        yield Figure(name="samples", title="Samples", caption=caption, rows=tuple(strips))
 
 
 def _strip(collector: Collector, row: RowPlan, stage: Stage, manifest: Manifest) -> tuple[str, Any]:
@@ -51,7 +58,8 @@ def _strip(collector: Collector, row: RowPlan, stage: Stage, manifest: Manifest)
         positions = [int(i) for c in range(len(manifest.summary["counts"])) for i in np.flatnonzero(labels == c)[:each]]
     shard = np.load(folder / "images-00000.npy", mmap_mode="r")
     positions = [i for i in positions if i < len(shard)]
-    name = f"{row.names['generator']} ({row.names['sampling']})"
+    sampling = row.names["sampling"]
+    name = row.names["generator"] + (f" ({sampling})" if sampling else "")
     return name, np.ascontiguousarray(shard[positions])
 
 

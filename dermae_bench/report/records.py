@@ -81,6 +81,27 @@ class RowInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reported:
+    """One published number, and which measured one it may be shown beside."""
+
+    board: Board
+    row: str
+    """Id of the reported row it belongs to."""
+    names: Mapping[str, str]
+    """Those of the measured row that does the same here; `against` is not compared."""
+    metric: str
+    """As the publication calls it, e.g. ``f1 (average not stated)``."""
+    value: float
+    n: int | None
+    """None where the publication does not tell it."""
+    source: str
+    beside: str = ""
+    """Measured column that is nearest to it; empty where there is none."""
+    note: str = ""
+    """What a reader should know before comparing."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Timing:
     """What one stage cost on one machine. Never part of a leaderboard."""
 
@@ -89,6 +110,14 @@ class Timing:
     kind: str
     name: str
     seconds: float | None
+    images: int | None = None
+    """Images drawn by a sample stage, or seen by a training stage."""
+    seconds_per_image: float | None = None
+    """Of sample stages."""
+    images_per_second: float | None = None
+    """Of training stages."""
+    network_calls: float | None = None
+    """Passes of the network for one image of a sample stage."""
     max_rss_mb: float | None
     hardware: str
     status: str
@@ -98,10 +127,14 @@ class Timing:
 class Figure:
     """Sample grids: strips of images, each with its label."""
 
+    name: str
+    """Names the picture: `figures/NAME.png`."""
     title: str
     caption: str = ""
     rows: tuple[tuple[str, NDArray[np.uint8]], ...]
-    """Label and uint8 RGB images (k, 3, S, S)."""
+    """Label and uint8 RGB images (k, 3, S, S). Consecutive lines of one band have labels ``BAND: what``."""
+    bands: tuple[str, ...] = ()
+    """The band of each line, e.g. its generator; empty where each line stands for itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +166,8 @@ class Boards:
     """What `low` and `high` are, e.g. ``95 %, 2,000 resamples of whole lesions``."""
     rows: tuple[RowInfo, ...]
     records: tuple[Record, ...]
+    reported: tuple[Reported, ...] = ()
+    """The published numbers of the reported rows."""
     timings: tuple[Timing, ...] = ()
     figures: tuple[Figure, ...] = ()
     curves: tuple[Curve, ...] = ()
@@ -158,6 +193,14 @@ def published(boards: Boards) -> Boards:
             warnings=tuple(public(item.warnings)),
         )  # fmt: skip
 
+    def number(item: Reported) -> Reported:
+        texts = {name: public(getattr(item, name)) for name in ("names", "source", "beside", "note")}
+        return dataclasses.replace(item, **texts)
+
+    def figure(item: Figure) -> Figure:
+        rows = tuple((public(label), images) for label, images in item.rows)
+        return dataclasses.replace(item, title=public(item.title), caption=public(item.caption), rows=rows)
+
     def timing(item: Timing) -> Timing:
         return dataclasses.replace(item, hardware=public(item.hardware), status=public(item.status))
 
@@ -167,7 +210,9 @@ def published(boards: Boards) -> Boards:
         facts=public(boards.facts),
         rows=tuple(row(info) for info in boards.rows),
         records=tuple(record(item) for item in boards.records),
+        reported=tuple(number(item) for item in boards.reported),
         timings=tuple(timing(item) for item in boards.timings),
+        figures=tuple(figure(item) for item in boards.figures),
         warnings=tuple(public(boards.warnings)),
         environment=public(boards.environment),
     )

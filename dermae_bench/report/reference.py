@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 from typing import get_args
 
 from dermae_bench.errors import DataError, DataMissing
-from dermae_bench.report.records import Board, Record, RowInfo
+from dermae_bench.report.records import Board, Record, Reported, RowInfo
 
 COLUMNS = ("board", "name", "detail", "task", "metric", "value", "n", "source")
+OPTIONAL = ("beside", "note")
 
 
-def reference_rows(path: Path) -> tuple[list[RowInfo], list[Record]]:
-    """Rows and numbers of a CSV with the columns `board,name,detail,task,metric,value,n,source`.
+def reference_rows(path: Path) -> tuple[list[RowInfo], list[Record], list[Reported]]:
+    """Rows and numbers of a CSV with the columns `board,name,detail,task,metric,value,n,source[,beside,note]`.
 
-    `detail` is the training set of a classifier or the sampling of a generator; `n` may be empty where the
-    publication does not tell it.
+    `name`, `detail` and `task` are those of the measured row that does the same: classifier, training set and task,
+    or generator and sampling. `n` may be empty where the publication does not tell it. `beside` is the measured
+    column the number is shown beside, with the difference; `note` says what to know before comparing.
 
     Raises:
         DataMissing: the file is not there.
-        DataError: a column is missing or a cell cannot be read, by line.
+        DataError: a column is missing, a cell cannot be read, or a number stands twice, by line.
     """
     if not path.is_file():
         raise DataMissing(f"reference file {path} is not there")
@@ -31,22 +34,27 @@ def reference_rows(path: Path) -> tuple[list[RowInfo], list[Record]]:
             raise DataError(f"reference file {path.name} lacks the columns {', '.join(missing)}")
         lines = list(reader)
     rows: dict[str, RowInfo] = {}
-    records: list[Record] = []
+    numbers: dict[tuple[str, str, str], Reported] = {}
     problems: list[str] = []
     for number, line in enumerate(lines, start=2):
         try:
-            info, record = _read(line)
+            read = _read(line)
         except (ValueError, TypeError, KeyError) as error:
             problems.append(f"line {number}: {error}")
             continue
-        rows.setdefault(info.row, info)
-        records.append(record)
+        identity = (read.board, read.row, read.metric)
+        if identity in numbers:
+            problems.append(f"line {number}: {read.metric} of {read.row!r} stands twice")
+        numbers.setdefault(identity, read)
+        rows.setdefault(f"{read.board} {read.row}", _row(read))
     if problems:
         raise DataError(f"reference file {path.name} cannot be read", problems)
-    return list(rows.values()), records
+    return list(rows.values()), [_record(item) for item in numbers.values()], list(numbers.values())
 
 
-def _read(line: dict[str, str]) -> tuple[RowInfo, Record]:
+def _read(line: dict[str, str]) -> Reported:
+    if None in line or None in line.values():
+        raise ValueError("it has not as many cells as the first line")
     if line["board"] not in get_args(Board):
         raise ValueError(f"board must be one of {', '.join(get_args(Board))}, not {line['board']!r}")
     board: Board = "classifiers" if line["board"] == "classifiers" else "generators"
@@ -54,29 +62,48 @@ def _read(line: dict[str, str]) -> tuple[RowInfo, Record]:
         names = {"classifier": line["name"], "train": line["detail"], "task": line["task"]}
     else:
         names = {"generator": line["name"], "sampling": line["detail"], "against": ""}
-    row = " | ".join(["reported", *(value for value in names.values() if value)])
-    info = RowInfo(
+    value = float(line["value"])
+    if not math.isfinite(value):
+        raise ValueError(f"value {line['value']!r} is not a finite number")
+    beside, note = (line.get(name, "") for name in OPTIONAL)
+    return Reported(
         board=board,
-        row=row,
+        row=" | ".join(["reported", *(text for text in names.values() if text)]),
         names=names,
+        metric=line["metric"],
+        value=value,
+        n=int(line["n"]) if line["n"] else None,
+        source=line["source"],
+        beside=beside,
+        note=note,
+    )
+
+
+def _row(item: Reported) -> RowInfo:
+    return RowInfo(
+        board=item.board,
+        row=item.row,
+        names=item.names,
         kind="reported",
         status="ok",
         seeds=({},),
-        marks=(f"reported: {line['source']}",),
+        marks=(f"reported: {item.source}",),
     )
-    record = Record(
-        board=board,
-        row=row,
-        names=names,
+
+
+def _record(item: Reported) -> Record:
+    return Record(
+        board=item.board,
+        row=item.row,
+        names=item.names,
         kind="reported",
-        metric=line["metric"],
-        value=float(line["value"]),
-        n=int(line["n"]) if line["n"] else 0,
+        metric=item.metric,
+        value=item.value,
+        n=item.n or 0,
         unit="1",
         better="neither",
-        identity={"reported": line["source"]},
+        identity={"reported": item.source},
         key="",
         seeds={},
         status="ok",
     )
-    return info, record

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
+from string import ascii_lowercase
 
 from dermae_bench.report.escape import fitted, visible, width_of
-from dermae_bench.report.leaderboard import SECTION, Board, Boards, Line, Table, table
-from dermae_bench.report.numbers import ARROWS, interval, places_of, shown, spread
+from dermae_bench.report.leaderboard import SECTION, Board, Boards, Cell, Line, Pair, Table, table
+from dermae_bench.report.numbers import ARROWS, interval, places_of, shown, signed, spread
 from dermae_bench.report.records import published
-from dermae_bench.report.words import marks_of, section_title, state
+from dermae_bench.report.words import kind_of, section_title, state
+
+Column = tuple[str, list[str], bool]
+"""Heading, texts, whether they are numbers."""
 
 
 def terminal_table(boards: Boards, board: Board, width: int) -> str:
-    """Rank, names, as many metrics as fit into `width` columns, and what failed; ends without a newline."""
-    leaderboard = table(published(boards), board)
-    parts = [_section(leaderboard, section, lines, width) for section, lines in leaderboard.sections()]
+    """Rank, names, as many metrics as fit into `width` columns, what failed, and published numbers beside measured.
+
+    Ends without a newline.
+    """
+    leaderboard = table(published(boards), board).for_readers()
+    parts = []
+    for section, lines in leaderboard.sections():
+        parts += [_section(leaderboard, section, lines, width), *_beside(leaderboard, lines, width)]
     return "\n\n".join(parts) if parts else f"no {board} in this suite"
 
 
@@ -22,10 +32,8 @@ def _section(leaderboard: Table, section: str, lines: Sequence[Line], width: int
     names = [name for name in leaderboard.names if name != SECTION[leaderboard.board]]
     first = leaderboard.metrics[0].key if leaderboard.metrics else None
     ranks = [line.cells[first].rank_text if first and line.cells[first].rank is not None else "-" for line in lines]
-    columns = [("#", ranks, True)]
-    for index, name in enumerate(names):
-        texts = [line.info.names.get(name, "") + (_suffix(line) if index == 0 else "") for line in lines]
-        columns.append((name, [visible(text) for text in texts], False))
+    marks = _letters(lines)
+    columns: list[Column] = [("#", ranks, True), *_named(names, lines, marks)]
     for column in leaderboard.metrics:
         cells = [line.cells[column.key] for line in lines]
         places = places_of(cell.value for cell in cells)
@@ -37,20 +45,9 @@ def _section(leaderboard: Table, section: str, lines: Sequence[Line], width: int
         ]
         arrow = ARROWS.get(column.better, "")
         columns.append((visible(f"{arrow} {column.key}".strip()), texts, True))
-    widths = _widths(columns, 40, 60)
-    if sum(widths) + 2 * len(widths) > width:
-        widths = _widths(columns, 24, 22) if width >= 80 else _widths(columns, 16, 12)
-    kept, taken = 0, -2
-    for index, needed in enumerate(widths):
-        if taken + 2 + needed > width and index > len(names) + bool(leaderboard.metrics):
-            break
-        kept, taken = index + 1, taken + 2 + needed
     out = [fitted(section_title(leaderboard.board, section), width).rstrip()]
-    rows = [[head for head, _, _ in columns], *([texts[row] for _, texts, _ in columns] for row in range(len(lines)))]
-    for row in rows:
-        cells_ = zip(row[:kept], widths, columns, strict=False)
-        text = "  ".join(fitted(cell, needed, right=right) for cell, needed, (_, _, right) in cells_)
-        out.append(fitted(text, width).rstrip())
+    rows, kept = _rows(columns, width, 1 + len(names) + bool(leaderboard.metrics))
+    out += rows
     hidden = len(columns) - kept
     if hidden:
         out.append(
@@ -60,15 +57,78 @@ def _section(leaderboard: Table, section: str, lines: Sequence[Line], width: int
         if line.info.status != "ok":
             name = " / ".join(line.info.names.get(name, "") for name in names)
             out.append(fitted(f"! {name}: {state(line)}", width).rstrip())
+    for mark, letter in marks.items():
+        out += textwrap.wrap(f"[{letter}] {visible(mark)}", width, subsequent_indent="    ")
     return "\n".join(out)
 
 
-def _suffix(line: Line) -> str:
-    marks = marks_of(line)
-    return f" ({', '.join(marks)})" if marks else ""
+def _letters(lines: Sequence[Line]) -> dict[str, str]:
+    """Mark -> the letter that stands for it beside names; told once, under the table."""
+    marks = dict.fromkeys(mark for line in lines for mark in line.info.marks)
+    return {mark: ascii_lowercase[i] if i < 26 else str(i) for i, mark in enumerate(marks)}
 
 
-def _widths(columns: Sequence[tuple[str, list[str], bool]], name: int, head_limit: int) -> list[int]:
+def _beside(leaderboard: Table, lines: Sequence[Line], width: int) -> list[str]:
+    """Published numbers under the rows they stand beside: measured - reported = difference."""
+    lines = [line for line in lines if line.reported]
+    if not lines:
+        return []
+    names = [name for name in leaderboard.names if name != SECTION[leaderboard.board]]
+    columns = _named(names, lines, {})
+    for metric in leaderboard.paired:
+        pairs = [next((pair for pair in line.reported if pair.metric == metric), None) for line in lines]
+        texts = [_sum(line, pair) if pair else "-" for line, pair in zip(lines, pairs, strict=True)]
+        columns.append((visible(metric), texts, True))
+    head = "beside published numbers (other splits and test sets, no ranking): measured - reported = difference"
+    rows, _ = _rows(columns, width, len(columns))
+    return ["\n".join([fitted(head, width).rstrip(), *rows])]
+
+
+def _sum(line: Line, pair: Pair) -> str:
+    cell = line.cells.get(pair.beside, Cell())
+    places = places_of([pair.value])
+    value = shown(pair.value, places)
+    if cell.value is None or pair.difference is None:
+        return f"reported {value}"
+    column = f"{pair.beside} " if pair.beside != pair.metric else ""
+    return f"{column}{shown(cell.value, places)} - {value} = {signed(pair.difference, places):>6}"
+
+
+def _named(names: Sequence[str], lines: Sequence[Line], marks: Mapping[str, str]) -> list[Column]:
+    columns: list[Column] = []
+    for index, name in enumerate(names):
+        texts = [line.info.names.get(name, "") + (_suffix(line, marks) if index == 0 else "") for line in lines]
+        columns.append((name, [visible(text) for text in texts], False))
+    return columns
+
+
+def _rows(columns: Sequence[Column], width: int, least: int) -> tuple[list[str], int]:
+    """Heading and rows of the columns that fit into `width`, and how many those are; at least `least`."""
+    widths = _widths(columns, 40, 60)
+    if sum(widths) + 2 * len(widths) > width:
+        name = 32 if width >= 100 else 24
+        widths = _widths(columns, name, 22) if width >= 80 else _widths(columns, 16, 12)
+    kept, taken = 0, -2
+    for index, needed in enumerate(widths):
+        if taken + 2 + needed > width and index >= least:
+            break
+        kept, taken = index + 1, taken + 2 + needed
+    texts = [[head for head, _, _ in columns], *zip(*(body for _, body, _ in columns), strict=True)]
+    out = []
+    for row in texts:
+        cells = zip(row[:kept], widths, columns, strict=False)
+        text = "  ".join(fitted(cell, needed, right=right) for cell, needed, (_, _, right) in cells)
+        out.append(fitted(text, width).rstrip())
+    return out, kept
+
+
+def _suffix(line: Line, marks: Mapping[str, str]) -> str:
+    kind = kind_of(line)
+    letters = ",".join(marks[mark] for mark in line.info.marks if mark in marks)
+    return (f" ({kind})" if kind else "") + (f" [{letters}]" if letters else "")
+
+
+def _widths(columns: Sequence[Column], name: int, head_limit: int) -> list[int]:
     """Columns' widths, with names and headings of numbers cut to so many terminal columns; numbers are never cut."""
     found = []
     for head, texts, right in columns:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dermae_bench.report.leaderboard import SECTION, Board, Boards, Line, Table, section_of
-from dermae_bench.report.numbers import ARROWS
+from dermae_bench.report.beside import CAPTION, Pair
+from dermae_bench.report.leaderboard import NAMES, SECTION, Board, Boards, Line, Table, section_of
+from dermae_bench.report.numbers import ARROWS, places_of, shown, signed
 
 _FLOORS = {
     "classifiers": "Floors need no model (the majority class): what a classifier must beat. They are never ranked.",
@@ -34,9 +35,7 @@ def about(boards: Boards, table: Table) -> list[str]:
     if any(line.info.kind == "floor" for line in table.lines):
         lines.append(_FLOORS[table.board])
     if any(line.info.kind == "reported" for line in table.lines):
-        lines.append(
-            "Reported rows are published numbers, measured elsewhere in other ways: shown apart, never ranked."
-        )
+        lines.append(CAPTION)
     return lines
 
 
@@ -77,11 +76,37 @@ def state(line: Line) -> str:
     return info.status
 
 
+def kind_of(line: Line) -> str:
+    """The kind of a row that is not a measured one, unless a mark tells it already."""
+    kind = line.info.kind
+    return "" if kind == "measured" or any(mark.startswith(kind) for mark in line.info.marks) else kind
+
+
 def marks_of(line: Line) -> list[str]:
     """What stands beside a row's name: its kind where it is not a measured one, and its marks."""
-    kind, marks = line.info.kind, list(line.info.marks)
-    told = kind == "measured" or any(mark.startswith(kind) for mark in marks)
-    return marks if told else [kind, *marks]
+    return [*filter(None, [kind_of(line)]), *line.info.marks]
+
+
+def pair_text(pair: Pair) -> str:
+    """``0.658 (-0.052)``; the column it is compared with is named where the publication calls it otherwise."""
+    places = places_of([pair.value])
+    if not pair.beside:
+        return f"{shown(pair.value, places)} (no such column here)"
+    if pair.difference is None:
+        return shown(pair.value, places)
+    column = f" to {pair.beside}" if pair.beside != pair.metric else ""
+    return f"{shown(pair.value, places)} ({signed(pair.difference, places)}{column})"
+
+
+def notes_of(table: Table) -> list[tuple[str, str]]:
+    """What to know of published numbers before comparing: each note once, with the rows that it is about."""
+    found: dict[str, dict[str, None]] = {}
+    for line in table.lines:
+        where = " / ".join(filter(None, (line.info.names.get(name, "") for name in NAMES[table.board])))
+        for pair in line.reported:
+            for note in filter(None, pair.note.split("; ")):
+                found.setdefault(note, {})[where] = None
+    return [(note, "; ".join(rows) if len(rows) <= 3 else f"{len(rows)} rows") for note, rows in sorted(found.items())]
 
 
 def warnings_of(boards: Boards, tables: Sequence[Table]) -> list[tuple[str, str]]:

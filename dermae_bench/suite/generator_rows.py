@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from dermae_bench.errors import UserError
@@ -35,8 +36,8 @@ class GeneratorRows:
     def costs(self) -> Iterator[tuple[Any, Stage]]:
         """(generator, sampling) -> its cost stage."""
         for line in self.suite.generator_rows:
-            for name in names_of(line.samples):
-                yield (name, self.plan.describe_sampling(name, line.sampling)), self._sample_cost(name, line.sampling)
+            for name, sampling in product(names_of(line.samples), _samplings(line)):
+                yield (name, self.plan.drawing.describe(name, sampling)), self.classifiers.sample_cost(name, sampling)
 
     def rows(self, costs: Mapping[Any, Stage]) -> Iterator[RowPlan]:
         """Every row, then the floors."""
@@ -44,22 +45,15 @@ class GeneratorRows:
             yield from self._generator_rows(line, costs)
         yield from self._generator_floors()
 
-    def _sample_cost(self, name: str, own: Mapping[str, Any] | None) -> Stage:
-        spec = self.suite.generators[name]
-        sampling = self.plan.sampling(name, own)
-        model = self.plan.model("generator", spec.plugin, spec.params, spec.task)
-        how = self.plan.describe_sampling(name, own).replace(" ", ",")
-        return self.classifiers.cost(f"{name}/{how}" if how else name, model, "sample", sampling)
-
     def _generator_rows(self, line: GeneratorRow, costs: Mapping[Any, Stage]) -> Iterator[RowPlan]:
-        for name in names_of(line.samples):
-            sampling = self.plan.describe_sampling(name, line.sampling)
+        for name, own in product(names_of(line.samples), _samplings(line)):
+            sampling = self.plan.drawing.describe(name, own)
             names = {"generator": name, "sampling": sampling, "against": line.against, "n": str(line.count)}
             cells = []
             for seed in self.suite.seeds.generator:
                 seeds = SeedContext(generator=seed)
-                spec = SamplesSpec(samples=name, count=line.count, sampling=line.sampling)
-                samples = self.plan.samples(spec, seeds)
+                spec = SamplesSpec(samples=name, count=line.count, sampling=own)
+                samples = self.plan.drawing.samples(spec, seeds)
                 scores = [
                     self._distance(extractor, [{"samples": "samples0"}], {"samples0": samples}, line.against, None)
                     for extractor in self._extractors()
@@ -195,6 +189,11 @@ class GeneratorRows:
                     kind="floor",
                     cells=(Cell(seeds={}, scores=tuple(scores)),),
                 )
+
+
+def _samplings(line: GeneratorRow) -> list[Mapping[str, Any] | None]:
+    """The samplings of an entry: its own, several, or None for the generators' own."""
+    return list(line.sampling) if isinstance(line.sampling, tuple) else [line.sampling]
 
 
 def _unseen(seen: set[str]) -> list[str]:

@@ -24,6 +24,7 @@ HARNESS: Mapping[str, tuple[str, ...]] = {
     "prepare": ("execute/stages/prepare.py", "plugin/decode.py", "plugin/splits.py"),
     "train": (
         "execute/stages/train.py",
+        "execute/stages/teaching.py",
         "execute/run.py",
         "execute/steps.py",
         "execute/averaging.py",

@@ -15,6 +15,8 @@ from dermae_bench.suite.names import SPLITS, entries, specs, texts
 Tasks = Mapping[str, Mapping[str, Any]]
 """Task name -> at least `parent`: the name of the task that its map starts from, None for the root."""
 Key = tuple[str, str]
+Samples = tuple[str, bool]
+"""(generator, whether a teacher labels these samples)."""
 
 
 class Lineage:
@@ -25,18 +27,22 @@ class Lineage:
         sets, generators = suite.get("image_sets"), suite.get("generators")
         self.sets: Mapping[str, Any] = sets if isinstance(sets, dict) else {}
         self.generators: Mapping[str, Any] = generators if isinstance(generators, dict) else {}
-        self._known: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
+        self._known: dict[str, tuple[frozenset[str], frozenset[Samples]]] = {}
 
     def of(self, names: Any) -> tuple[frozenset[str], frozenset[str]]:
         """(real splits, generators) that the named image sets consist of, joined."""
+        splits, samples = self._joined(names)
+        return splits, frozenset(generator for generator, _ in samples)
+
+    def _joined(self, names: Any) -> tuple[frozenset[str], frozenset[Samples]]:
         found = [self._one(name) for _, name in texts(names, ())]
         return frozenset().union(*(f[0] for f in found)), frozenset().union(*(f[1] for f in found))
 
-    def _one(self, name: str) -> tuple[frozenset[str], frozenset[str]]:
+    def _one(self, name: str) -> tuple[frozenset[str], frozenset[Samples]]:
         if name in self._known:
             return self._known[name]
         splits: set[str] = set()
-        generators: set[str] = set()
+        samples: set[Samples] = set()
         seen, todo = {name}, [name]
         while todo:
             current = todo.pop()
@@ -46,17 +52,28 @@ class Lineage:
             entry = self.sets.get(current)
             for part in entry if isinstance(entry, list) else [entry]:
                 if isinstance(part, dict) and isinstance(part.get("samples"), str):
-                    generators.add(part["samples"])
+                    samples.add((part["samples"], part.get("labels") == "teacher"))
                 elif isinstance(part, str) and part not in seen:
                     seen.add(part)
                     todo.append(part)
-        self._known[name] = frozenset(splits), frozenset(generators)
+        self._known[name] = frozenset(splits), frozenset(samples)
         return self._known[name]
 
-    def unlabelled(self, names: Any, task: str, tasks: Tasks) -> list[str]:
-        """Generators whose samples stand in the named image sets without a label of `task`."""
-        known = (name for name in self.of(names)[1] if isinstance(self.generators.get(name), dict))
-        return sorted(name for name in known if not reaches(tasks, self.task_of(name), task))
+    def unlabelled(self, names: Any, task: str, tasks: Tasks, taught: bool = False) -> list[str]:
+        """Generators whose samples stand in the named image sets without a label of `task`.
+
+        Args:
+            taught: whether there is a teacher, who labels those that the suite marks `labels: teacher`.
+        """
+        return sorted({name for name, marked in self._without(names, task, tasks) if not (taught and marked)})
+
+    def labelled_by_teacher(self, names: Any, task: str, tasks: Tasks) -> list[str]:
+        """Generators whose samples have no label of `task` but what a teacher gives them."""
+        return sorted({name for name, marked in self._without(names, task, tasks) if marked})
+
+    def _without(self, names: Any, task: str, tasks: Tasks) -> list[Samples]:
+        known = (part for part in self._joined(names)[1] if isinstance(self.generators.get(part[0]), dict))
+        return [part for part in known if not reaches(tasks, self.task_of(part[0]), task)]
 
     def task_of(self, generator: str) -> str | None:
         """The task that conditions a generator."""
@@ -93,13 +110,14 @@ def _scored(lineage: Lineage, entry: Mapping[str, Any], train: Any, tasks: Tasks
     source, derive = entry.get("from"), entry.get("derive")
     if isinstance(source, dict):
         return [task for task in wanted if reaches(tasks, lineage.task_of(source.get("generator", "")), task)]
+    taught = isinstance(entry.get("teacher"), dict)
     if derive is not None:
         return (
             []
-            if lineage.unlabelled(train, derive, tasks)
+            if lineage.unlabelled(train, derive, tasks, taught)
             else [task for task in wanted if reaches(tasks, derive, task)]
         )
-    return [task for task in wanted if not lineage.unlabelled(train, task, tasks)]
+    return [task for task in wanted if not lineage.unlabelled(train, task, tasks, taught)]
 
 
 def lineage_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
@@ -248,26 +266,57 @@ def _row(
                 f"train: {images if isinstance(images, str) else '[' + ', '.join(images) + ']'}",
             )
         return
-    derive = entry.get("derive")
+    derive, teacher = entry.get("derive"), entry.get("teacher")
     wanted = [derive] if isinstance(derive, str) else [task for _, task in texts(lineage.suite.get("tasks"), ())]
-    labelled = [task for task in wanted if not lineage.unlabelled(train, task, tasks)]
+    taught = isinstance(teacher, dict)
+    labelled = [task for task in wanted if not lineage.unlabelled(train, task, tasks, taught)]
     # tasks without labels are left out of a row; a row that has none is a mistake
     for task in wanted if not labelled else ():
-        yield from _need_labels(lineage, tasks, (*at, "train"), train, task, f" (for {name!r})")
-    teacher = entry.get("teacher")
+        yield from _need_labels(lineage, tasks, (*at, "train"), train, task, f" (for {name!r})", taught)
     if isinstance(teacher, dict):
-        for task in labelled:
-            place = ("classifiers", name, "teacher", "train")
-            yield from _need_labels(
-                lineage, tasks, place, teacher.get("train"), task, f" (for the teacher of {name!r})"
-            )
+        yield from _teacher(lineage, tasks, name, teacher, labelled, known)
 
 
-def _need_labels(lineage: Lineage, tasks: Tasks, at: Path, names: Any, task: str, who: str = "") -> Iterator[Finding]:
+def _teacher(
+    lineage: Lineage,
+    tasks: Tasks,
+    name: str,
+    teacher: Mapping[str, Any],
+    labelled: Sequence[str],
+    known: Mapping[str, Any],
+) -> Iterator[Finding]:
+    """A teacher must answer the very task that its student is trained on, from labels that its images have."""
+    place = ("classifiers", name, "teacher")
+    its = known.get(str(teacher.get("classifier")))
+    if not isinstance(its, dict):
+        return
+    source, inner = its.get("from"), its.get("teacher")
+    for task in labelled:
+        answers = its.get("derive") or task
+        if isinstance(source, dict):
+            answers = lineage.task_of(source.get("generator", "")) or task
+        if answers != task:
+            message = f"{name!r} is trained on {task!r}, but its teacher {teacher['classifier']!r} answers {answers!r}"
+            yield Finding((*place, "classifier"), message, f"add `derive: {answers}` to {name!r}, or choose another")
+            continue
+        who = f" (for the teacher of {name!r})"
+        yield from _need_labels(
+            lineage, tasks, (*place, "train"), teacher.get("train"), task, who, isinstance(inner, dict)
+        )
+
+
+def _need_labels(
+    lineage: Lineage, tasks: Tasks, at: Path, names: Any, task: str, who: str = "", taught: bool = False
+) -> Iterator[Finding]:
     for place, name in texts(names, at):
-        for generator in lineage.unlabelled(name, task, tasks):
+        for generator in lineage.unlabelled(name, task, tasks, taught):
             its = lineage.task_of(generator)
             given = f"labels of {its!r}" if its is not None else "no labels"
             message = f"image set {name!r} has no labels for task {task!r}{who}: samples of {generator!r} have {given}"
             valid: Iterable[str] = [other for other in tasks if reaches(tasks, other, task)]
-            yield Finding(place, message, f"take a conditional generator with task: {' or '.join(valid)}")
+            hint = f"take a conditional generator with task: {' or '.join(valid)}"
+            if taught:
+                hint += "; or add `labels: teacher` to these samples"
+            elif generator in lineage.labelled_by_teacher(name, task, tasks):
+                hint += "; `labels: teacher` needs a classifier that has a `teacher:`"
+            yield Finding(place, message, hint)

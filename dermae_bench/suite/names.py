@@ -15,7 +15,7 @@ from dermae_bench.plugin.checking import Finding, Path, dotted, near, suggestion
 SPLITS = ("train", "val", "test")
 CLASS_AGREEMENT = "class-agreement"
 """A word of the harness: how often a judge sees the class that was asked for."""
-NAMED_SECTIONS = ("budgets", "extractors", "generators", "image_sets", "pretrained", "classifiers")
+NAMED_SECTIONS = ("budgets", "extractors", "generators", "image_sets", "figures", "pretrained", "classifiers")
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", re.ASCII)
 TAKEN = frozenset({"store", "reference"})
@@ -90,6 +90,9 @@ def _own_names(suite: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding(
                     at, f"{at[-1]!r} is always there and cannot be redefined", "choose another name", on_key=True
                 )
+            elif section == "figures" and at[-1] == "samples":
+                hint = "a picture of that name shows the first images of every row; choose another name"
+                yield Finding(at, "'samples' cannot be the name of a figure", hint, on_key=True)
             elif not NAME.fullmatch(str(at[-1])):
                 hint = "letters, digits, `.`, `_`, `-`, at most 80, the first a letter or digit"
                 yield Finding(at, f"{str(at[-1])[:80]!r} cannot be a name", hint, on_key=True)
@@ -149,10 +152,14 @@ def _references(suite: Mapping[str, Any]) -> Iterator[Finding]:
         yield from found("image_sets", "image set", entry, at)
     for at, row in specs(suite, "generator_rows"):
         yield from found("generators", "generator", row.get("samples"), (*at, "samples"))
+        if row.get("sampling") == []:
+            yield Finding((*at, "sampling"), "the list is empty")
         against = row.get("against")
         if isinstance(against, str) and against not in SPLITS:
             hint = suggestion(against, SPLITS)
             yield Finding((*at, "against"), f"distances are measured to real images, not to {against!r}", hint)
+    for at, figure in specs(suite, "figures"):
+        yield from found("generators", "generator", figure.get("samples"), (*at, "samples"))
     for at, row in specs(suite, "rows"):
         yield from found("classifiers", "classifier", row.get("classifiers"), (*at, "classifiers"))
         yield from found("image_sets", "image set", row.get("train"), (*at, "train"))
@@ -175,7 +182,7 @@ def _image_sets(suite: Mapping[str, Any]) -> Iterator[Finding]:
     for at, part in samples_in(suite):
         if (part.get("count") is None) == (part.get("per_class") is None):
             yield Finding(at, "samples need exactly one of count and per_class", "for example per_class: balance")
-    for section in ("image_sets", "generators", "pretrained", "rows", "generator_rows"):
+    for section in ("image_sets", "generators", "figures", "pretrained", "rows", "generator_rows"):
         for at, entry in entries(suite, section):
             fields = {"": entry} if section == "image_sets" else entry if isinstance(entry, dict) else {}
             for key in ("", "images", "train", "samples", "classifiers"):
@@ -231,7 +238,13 @@ def _duplicates(suite: Mapping[str, Any]) -> Iterator[Finding]:
         ((key,), suite.get(key)) for key in ("tasks", "prediction_metrics", "sample_metrics")
     ]
     lists += entries(suite, "image_sets")
-    for section, keys in (("generators", ("images",)), ("pretrained", ("images",)), ("generator_rows", ("samples",))):
+    asked = (
+        ("generators", ("images",)),
+        ("figures", ("samples",)),
+        ("pretrained", ("images",)),
+        ("generator_rows", ("samples", "sampling")),
+    )
+    for section, keys in asked:
         lists += [((*at, key), entry.get(key)) for at, entry in specs(suite, section) for key in keys]
     lists += [((*at, key), entry.get(key)) for at, entry in specs(suite, "rows") for key in ("classifiers", "train")]
     for at, held in lists:

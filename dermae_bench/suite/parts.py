@@ -28,6 +28,8 @@ class Parts:
     """{"split": name} or {"samples": role of the input}."""
     samples: tuple[tuple[str, Stage], ...]
     """Role -> sample stage."""
+    asking: tuple[tuple[str, str | None], ...] = ()
+    """Role -> the generator's task, of samples that a teacher labels where they have no label."""
 
     @property
     def generated(self) -> bool:
@@ -75,6 +77,17 @@ class RowPlan:
     cells: tuple[Cell, ...]
     cost: Stage | None = None
     marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigurePlan:
+    """One grid of samples."""
+
+    name: str
+    """Names the picture: `figures/NAME.png`."""
+    columns: int
+    rows: tuple[tuple[str, str, Stage], ...]
+    """(generator, its sampling in words, sample stage whose work has `columns`), from top to bottom."""
 
 
 def names_of(value: str | Sequence[str]) -> list[str]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from dermae_bench.errors import DataMissing
 from dermae_bench.plugin.catalog import Card, Catalog
-from dermae_bench.plugin.checking import check
 from dermae_bench.store.contents import Contents
+from dermae_bench.suite.drawing import Counts, Drawing
 from dermae_bench.suite.keys import Identities
+from dermae_bench.suite.names import SPLITS
 from dermae_bench.suite.parts import Parts as Parts
 from dermae_bench.suite.parts import SeedContext as SeedContext
 from dermae_bench.suite.parts import sample_batch as sample_batch
@@ -18,9 +19,8 @@ from dermae_bench.suite.parts import set_name as set_name
 from dermae_bench.suite.parts import where_to_get
 from dermae_bench.suite.spec import ClassifierSpec, SamplesSpec, Suite
 from dermae_bench.suite.stage import Stage, key_of
+from dermae_bench.suite.teaching import Helpers, helpers_of, taught
 
-SHARD = 1024
-"""Images of a sample shard: what a killed sampling stage loses at most."""
 COST_METRICS = ("compute", "parameters")
 """Counted for every model without being asked for."""
 
@@ -33,10 +33,16 @@ class Planner:
         catalog: cards of the plugins it names.
         contents: digests of the user's paths.
         tasks: the dataset's tasks by name, or None where the data that tell them are missing.
+        counts: images of each class by split, or None where there are no data to count.
     """
 
     def __init__(
-        self, suite: Suite, catalog: Catalog, contents: Contents, tasks: Mapping[str, Mapping[str, Any]] | None
+        self,
+        suite: Suite,
+        catalog: Catalog,
+        contents: Contents,
+        tasks: Mapping[str, Mapping[str, Any]] | None,
+        counts: Counts | None = None,
     ) -> None:
         self.suite = suite
         self.catalog = catalog
@@ -47,6 +53,11 @@ class Planner:
         self._by_key: dict[str, Stage] = {}
         self._prepared: Stage | None = None
         self.image_size = int(suite.dataset.params["image_size"])
+        self.drawing = Drawing(self, counts)
+        self.fitted: dict[tuple[str, str], None] = {}
+        """(classifier, task) of every fit, in the order of planning."""
+        self.encoders: dict[str, None] = {}
+        """Names of the encoders that are pretrained."""
 
     # -- one stage ---------------------------------------------------------------------------------------------
 
@@ -90,6 +101,11 @@ class Planner:
         self.stages.append(stage)
         return stage
 
+    def move_to_front(self, *kinds: str) -> None:
+        """Let stages of these kinds come before all others, in the order of the kinds; they must read no others."""
+        order = {kind: number for number, kind in enumerate(kinds)}
+        self.stages.sort(key=lambda stage: order.get(stage.kind, len(order)))
+
     def hashed(self, value: Mapping[str, Any], card: Card) -> dict[str, Any] | None:
         """Params with digests for paths; None, with the reason kept in `missing`, where the data are absent."""
         try:
@@ -114,6 +130,7 @@ class Planner:
             work,
             None if hashed is None else {"plugin": card.name, "params": hashed},
             [card],
+            disk_bytes=sum(self.drawing.size(split) for split in SPLITS) * 3 * self.image_size**2,
         )
         return self._prepared
 
@@ -136,12 +153,15 @@ class Planner:
         """Flatten an image set: names are looked up, samples become sample stages."""
         spec: list[Mapping[str, Any]] = []
         samples: list[tuple[str, Stage]] = []
+        asking: list[tuple[str, str | None]] = []
 
         def walk(item: Any) -> None:
             if isinstance(item, SamplesSpec):
                 role = f"samples{len(samples)}"
                 spec.append({"samples": role})
-                samples.append((role, self.samples(item, seeds)))
+                samples.append((role, self.drawing.samples(item, seeds)))
+                if item.labels == "teacher":
+                    asking.append((role, self.suite.generators[item.samples].task))
             elif not isinstance(item, str):
                 for inner in item:
                     walk(inner)
@@ -151,7 +171,7 @@ class Planner:
                 walk(self.suite.image_sets[item])
 
         walk(names)
-        return Parts(tuple(spec), tuple(samples))
+        return Parts(tuple(spec), tuple(samples), tuple(asking))
 
     def generated(self, names: Any) -> bool:
         """Whether an image set holds generated images, without planning any."""
@@ -189,23 +209,21 @@ class Planner:
         budget_name: str,
         parts: Parts,
         seed: int,
-        extra: Mapping[str, Any] | None = None,
-        inputs: Mapping[str, Stage] | None = None,
-        cards: Sequence[Card] = (),
-        hashed_extra: Mapping[str, Any] | None = None,
+        images: Sequence[Mapping[str, Any]] | None = None,
+        helpers: Helpers | None = None,
     ) -> Stage:
         work, hashed, card = model
         budget = {**asdict(self.suite.budgets[budget_name]), "phases": dict(self.suite.budgets[budget_name].phases)}
-        cards = list(cards)
+        cards = list(helpers.cards) if helpers else []
         if budget["select"].startswith("best:"):
             cards.append(self.catalog.card("metric", budget["select"].removeprefix("best:")))
             budget["select"] = f"best:{cards[-1].name}"
         common = {
-            "images": list(parts.spec),
+            "images": list(images or parts.spec),
             "seed": seed,
             "precision": self.suite.precision,
             "threads": self.suite.threads,
-            **(extra or {}),
+            **(helpers.work if helpers else {}),
         }
         # how often a checkpoint is written changes no result
         budget_key = {name: value for name, value in budget.items() if name != "checkpoint"}
@@ -213,9 +231,11 @@ class Planner:
             "train",
             name,
             {"model": work, "budget": budget, **common},
-            None if hashed is None else {"model": hashed, "budget": budget_key, **common, **(hashed_extra or {})},
+            None
+            if hashed is None
+            else {"model": hashed, "budget": budget_key, **common, **(helpers.hashed if helpers else {})},
             [card, *cards],
-            {**self.inputs(parts), **(inputs or {})},
+            {**self.inputs(parts), **(helpers.inputs if helpers else {})},
             steps=budget["steps"],
         )
 
@@ -226,55 +246,9 @@ class Planner:
         model = self.model("generator", spec.plugin, spec.params, spec.task)
         return self._train(f"train/generator/{name}/seed={seeds.generator}", model, spec.budget, parts, seeds.generator)
 
-    def sampling(self, name: str, own: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Normalised sampling of a generator: the image set's own words, else the generator's."""
-        spec = self.suite.generators[name]
-        card = self.catalog.card("generator", spec.plugin)
-        value, _ = check(dict(own if own is not None else spec.sampling), card.sampling or {})
-        return dict(value)
-
-    def describe_sampling(self, name: str, own: Mapping[str, Any] | None) -> str:
-        """Sampling in words: its first two fields and what differs from the plugin's defaults."""
-        card = self.catalog.card("generator", self.suite.generators[name].plugin)
-        defaults, _ = check({}, card.sampling or {})
-        values = self.sampling(name, own)
-        shown = [field for i, field in enumerate(values) if i < 2 or values[field] != defaults.get(field)]
-        return " ".join(f"{field}={values[field]}" for field in shown)
-
-    def samples(self, spec: SamplesSpec, seeds: SeedContext) -> Stage:
-        """Images drawn from a generator, once per (generator, seed, sampling, amount)."""
-        generator = self.suite.generators[spec.samples]
-        train = self.generator(spec.samples, seeds)
-        work, hashed, card = self.model("generator", generator.plugin, generator.params, generator.task)
-        sampling = self.sampling(spec.samples, spec.sampling)
-        common = {
-            "sampling": sampling,
-            "count": spec.count,
-            "per_class": spec.per_class,
-            "seed": seeds.generator,
-            "shard": SHARD,
-            "batch": sample_batch(self.image_size),
-            "precision": self.suite.precision,
-            "threads": self.suite.threads,
-        }
-        classes = len(work["task"]["classes"]) if work["task"] else 0
-        # what `balance` comes to is known when the data are prepared
-        amount_known = spec.count or (spec.per_class * classes if isinstance(spec.per_class, int) else 0)
-        amount = f"count={spec.count}" if spec.count else f"per-class={spec.per_class}"
-        how = self.describe_sampling(spec.samples, spec.sampling).replace(" ", ",")
-        return self.add(
-            "sample",
-            f"sample/{spec.samples}/{how}{',' if how else ''}{amount}/seed={seeds.generator}",
-            {"model": work, **common},
-            None if hashed is None else {"model": hashed, **common},
-            [card],
-            {"train": train, "prepare": self.prepare()},
-            disk_bytes=amount_known * 3 * self.image_size**2,
-            steps=amount_known,
-        )
-
     def pretrained(self, name: str, seeds: SeedContext) -> Stage:
         """An encoder pretrained once per seed."""
+        self.encoders[name] = None
         spec = self.suite.pretrained[name]
         parts = self.image_parts(spec.images, seeds)
         model = self.model("pretrainer", spec.plugin, spec.params, None)
@@ -287,24 +261,9 @@ class Planner:
         if spec.from_ is not None:
             return self.generator(spec.from_.generator, seeds)
         assert spec.plugin is not None and spec.budget is not None
+        self.fitted[name, task] = None
         parts = self.image_parts(train, seeds)
-        inputs: dict[str, Stage] = {}
-        cards: list[Card] = []
-        extra: dict[str, Any] = {"init": spec.init is not None, "teacher": None}
-        hashed_extra: dict[str, Any] = {}
-        if spec.init is not None:
-            inputs["init"] = self.pretrained(spec.init, seeds)
-            pretrainer = self.suite.pretrained[spec.init]
-            work, hashed, card = self.model("pretrainer", pretrainer.plugin, pretrainer.params, None)
-            extra["init"] = work
-            hashed_extra["init"] = hashed
-            cards.append(card)
-        if spec.teacher is not None:
-            inputs["teacher"] = self.classifier(spec.teacher.classifier, spec.teacher.train, task, seeds)
-            work, hashed, card = self.classifier_model(spec.teacher.classifier, task)
-            extra["teacher"] = work
-            hashed_extra["teacher"] = hashed
-            cards.append(card)
+        helpers = helpers_of(self, spec, parts, task, seeds)
         model = self.model("classifier", spec.plugin, spec.params, task)
         words = [f"seed={seeds.classifier}"]
         if parts.generated:
@@ -312,7 +271,8 @@ class Planner:
         if spec.init is not None:
             words.append(f"pretrain-seed={seeds.pretrain}")
         label = f"train/classifier/{name}/{set_name(train)}/{task}/{','.join(words)}"
-        return self._train(label, model, spec.budget, parts, seeds.classifier, extra, inputs, cards, hashed_extra)
+        images = taught(parts, task, self.tasks)
+        return self._train(label, model, spec.budget, parts, seeds.classifier, images, helpers)
 
     def classifier_model(self, name: str, task: str) -> tuple[dict[str, Any], dict[str, Any] | None, Card]:
         """How to build the model behind a classifier's name."""

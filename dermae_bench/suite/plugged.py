@@ -76,12 +76,15 @@ class Plugged:
                 if card is not None and kind == "generator":
                     generators[str(at[1])] = card
                     self._generator(at, entry, card)
+                elif card is not None and kind == "classifier":
+                    self._teaching(at, entry, card)
         for at, part in samples_in(self.suite):
             name = part.get("samples")
             if isinstance(name, str) and name in generators:
                 self._samples(at, part, name, generators[name])
-        for at, row in specs(self.suite, "generator_rows"):
-            self._generator_row(at, row, generators)
+        for section in ("generator_rows", "figures"):
+            for at, row in specs(self.suite, section):
+                self._row_sampling(at, row, generators)
         for at, entry in specs(self.suite, "classifiers"):
             self._joint(at, entry, generators)
         self._metrics()
@@ -150,6 +153,25 @@ class Plugged:
                 Finding((*at, "task"), message, "remove it, or choose a conditional generator", on_key=True)
             )
 
+    def _teaching(self, at: Path, entry: dict[str, Any], card: Card) -> None:
+        """A classifier that learns from labels alone takes no teacher, and one that imitates needs one."""
+        teaching, given = card.flags.get("teaching", "optional"), entry.get("teacher") is not None
+        if teaching == "required" and not given:
+            message = f"missing key 'teacher' in {dotted(at)}: {entry['plugin']!r} learns from a teacher"
+            self.findings.append(Finding(at, message, "teacher: {classifier: NAME, train: IMAGE_SET}"))
+        elif teaching == "none" and given:
+            others = [name for name in self.catalog.names("classifier") if self._may_learn(name)]
+            hint = suggestion("", others, "classifiers that do")
+            message = f"{entry['plugin']!r} does not learn from a teacher"
+            self.findings.append(Finding((*at, "teacher"), message, hint, on_key=True))
+
+    def _may_learn(self, name: str) -> bool:
+        try:
+            return self.catalog.card("classifier", name).flags.get("teaching") != "none"
+        except PluginError:
+            # a broken plugin is not offered as a way out
+            return False
+
     def _samples(self, at: Path, part: dict[str, Any], name: str, card: Card) -> None:
         if isinstance(part.get("sampling"), dict):
             part["sampling"] = self._options(part["sampling"], card.sampling or _NO_OPTIONS, (*at, "sampling"))
@@ -159,14 +181,21 @@ class Plugged:
                 Finding((*at, "per_class"), message, "write count, or choose a conditional generator", on_key=True)
             )
 
-    def _generator_row(self, at: Path, row: dict[str, Any], generators: Mapping[str, Card]) -> None:
-        if not isinstance(row.get("sampling"), dict):
-            return
+    def _row_sampling(self, at: Path, row: dict[str, Any], generators: Mapping[str, Card]) -> None:
+        given = row.get("sampling")
+        axis = enumerate(given) if isinstance(given, list) else ()
+        for place, sampling in [((*at, "sampling"), given), *(((*at, "sampling", i), one) for i, one in axis)]:
+            if isinstance(sampling, dict):
+                self._shared_sampling(place, sampling, row, generators)
+
+    def _shared_sampling(
+        self, at: Path, sampling: dict[str, Any], row: dict[str, Any], generators: Mapping[str, Card]
+    ) -> None:
         # one sampling for several generators: it stays as written, since each has its own defaults
         names = [name for _, name in texts(row.get("samples"), ()) if name in generators]
         whose: dict[Finding, list[str]] = {}
         for name in names:
-            for finding in check(row["sampling"], generators[name].sampling or _NO_OPTIONS, (*at, "sampling"))[1]:
+            for finding in check(sampling, generators[name].sampling or _NO_OPTIONS, at)[1]:
                 whose.setdefault(finding, []).append(name)
         for finding, those in whose.items():
             some = f" (sampling of {', '.join(those)})" if len(those) < len(names) else ""

@@ -7,13 +7,15 @@ from itertools import product
 from typing import Any
 
 from dermae_bench.suite.generator_rows import GeneratorRows
-from dermae_bench.suite.lineage import row_tasks
+from dermae_bench.suite.lineage import Lineage, row_tasks
 from dermae_bench.suite.parts import Cell as Cell
+from dermae_bench.suite.parts import FigurePlan as FigurePlan
 from dermae_bench.suite.parts import RowPlan as RowPlan
-from dermae_bench.suite.parts import names_of, row_id, sample_batch, set_name
+from dermae_bench.suite.parts import names_of, row_id, set_name
 from dermae_bench.suite.plan import COST_METRICS, Planner, SeedContext
 from dermae_bench.suite.spec import Row
 from dermae_bench.suite.stage import Stage
+from dermae_bench.suite.teaching import predict
 
 RESAMPLES = 2000
 """Bootstrap replicates of an interval."""
@@ -31,6 +33,8 @@ class RowPlanner:
         self.plan = planner
         self.suite = planner.suite
         self.resolved = resolved
+        self.figures: list[FigurePlan] = []
+        """Filled by `rows`."""
 
     def rows(self) -> list[RowPlan]:
         """Every row of both boards, floors included; costs are planned first, since they need no training."""
@@ -43,6 +47,9 @@ class RowPlanner:
         for entry in self.suite.rows:
             rows += self._classifier_rows(entry, costs)
         rows += self._classifier_floors()
+        self.figures = self.plan.drawing.figures()
+        self._other_costs()
+        self.plan.move_to_front("prepare", "cost")
         return _merged(rows)
 
     # -- costs -------------------------------------------------------------------------------------------------
@@ -51,6 +58,24 @@ class RowPlanner:
         for entry in self.suite.rows:
             for name, task in self._lines(entry):
                 yield (name, task), self._predict_cost(name, self._trained_task(name, task))
+
+    def _other_costs(self) -> None:
+        """Of models without a row: encoders, teachers, and generators drawn from in another way than their rows."""
+        for name in self.plan.encoders:
+            spec = self.suite.pretrained[name]
+            self.cost(name, self.plan.model("pretrainer", spec.plugin, spec.params, None), "train", None)
+        for name, task in self.plan.fitted:
+            self._predict_cost(name, task)
+        for (name, _), own in self.plan.drawing.drawn.items():
+            self.sample_cost(name, own)
+
+    def sample_cost(self, name: str, own: Mapping[str, Any] | None) -> Stage:
+        """What drawing one image costs, under the generator's own sampling or another."""
+        spec = self.suite.generators[name]
+        sampling = self.plan.drawing.sampling(name, own)
+        model = self.plan.model("generator", spec.plugin, spec.params, spec.task)
+        how = self.plan.drawing.describe(name, own).replace(" ", ",")
+        return self.cost(f"{name}/{how}" if how else name, model, "sample", sampling)
 
     def cost(
         self, label: str, model: tuple[dict[str, Any], dict[str, Any] | None, Any], of: str, sampling: Any
@@ -94,7 +119,10 @@ class RowPlanner:
                 self._classifier_cell(name, entry.train, task, trained, seeds)
                 for seeds in self._contexts(name, entry.train)
             )
-            marks = (f"derived from {trained}",) if trained != task else ()
+            marks = (
+                *((f"derived from {trained}",) if trained != task else ()),
+                *self._labelled_by_teacher(name, entry.train, trained),
+            )
             yield RowPlan(
                 board="classifiers",
                 row=row_id(names),
@@ -104,6 +132,16 @@ class RowPlanner:
                 cost=costs.get((name, task)),
                 marks=marks,
             )
+
+    def _labelled_by_teacher(self, name: str, train: str | tuple[str, ...], task: str) -> tuple[str, ...]:
+        """A mark for rows whose training set has labels that a teacher gave."""
+        teacher = self.suite.classifiers[name].teacher
+        if teacher is None or self.plan.tasks is None:
+            return ()
+        names = [train] if isinstance(train, str) else list(train)
+        generators = Lineage(self.resolved).labelled_by_teacher(names, task, self.plan.tasks)
+        who = f"{teacher.classifier} ({teacher.train})"
+        return tuple(f"samples of {generator} labelled by teacher {who}" for generator in generators)
 
     def _classifier_cell(
         self, name: str, train: str | tuple[str, ...], task: str, trained: str, seeds: SeedContext
@@ -117,24 +155,7 @@ class RowPlanner:
         self, name: str, model: Stage, task: str, images: Mapping[str, str], extra: Mapping[str, Stage] | None = None
     ) -> Stage:
         """Logits of one classifier on one image set."""
-        work, hashed, card = self.plan.classifier_model(name, task)
-        common = {
-            "images": [dict(images)],
-            "batch": sample_batch(self.plan.image_size),
-            "precision": self.suite.precision,
-            "threads": self.suite.threads,
-        }
-        where = images.get("split") or (extra or {})["samples0"].name
-        label = f"predict/{model.name.removeprefix('train/')}/{where}"
-        inputs = {"train": model, "prepare": self.plan.prepare(), **(extra or {})}
-        return self.plan.add(
-            "predict",
-            label,
-            {"model": work, **common},
-            None if hashed is None else {"model": hashed, **common},
-            [card],
-            inputs,
-        )
+        return predict(self.plan, name, model, task, images, extra or {})
 
     def score_predictions(
         self,

@@ -93,6 +93,9 @@ class SamplesSpec:
     """So many of each class, or `balance`: as many as each class lacks to the most frequent one in `train`."""
     sampling: Params | None = None
     """Replaces the generator's own `sampling`."""
+    labels: Literal["teacher"] | None = None
+    """`teacher`: where these images have no label of the row's task, they get the most probable class by the teacher
+    of the row's classifier."""
 
 
 ImagePart = str | SamplesSpec
@@ -107,10 +110,22 @@ class GeneratorRow:
     """Name of a generator, or several; each makes a row."""
     count: Annotated[int, Between(2)]
     """Images to draw from each."""
-    sampling: Params | None = None
-    """Replaces the generators' own `sampling`."""
+    sampling: Params | tuple[Params, ...] | None = None
+    """Replaces the generators' own `sampling`; each of several makes rows of its own, from the same fit."""
     against: str = "train"
     """Real image set the distance is measured to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureSpec:
+    """A grid of samples: a band for each generator, with a line for each class, and one starting noise a column."""
+
+    samples: str | tuple[str, ...]
+    """Name of a generator, or several, from top to bottom."""
+    columns: Annotated[int, Between(1, 64)] = 8
+    """Starting noises, each one column."""
+    sampling: Params | None = None
+    """Replaces the generators' own `sampling`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +230,8 @@ class Suite:
     """Name -> split, samples, or a list of both; `train`, `val` and `test` are always there."""
     generator_rows: tuple[GeneratorRow, ...] = ()
     """Rows of the generators' leaderboard."""
+    figures: Mapping[str, FigureSpec] = field(default_factory=dict)
+    """Name -> grid of samples, a picture `figures/NAME.png` in the results folder."""
     pretrained: Mapping[str, PretrainedSpec] = field(default_factory=dict)
     """Name -> encoder that classifiers can start from."""
     classifiers: Mapping[str, ClassifierSpec] = field(default_factory=dict)
@@ -233,8 +250,8 @@ class Suite:
 
 RESERVED: Mapping[str, tuple[str, ...]] = {
     "": ("datasets", "evaluate_on", "weights", "captions", "resources"),
-    "image_sets.*": ("from", "fraction", "labels"),
-    "rows.*": ("sweep", "labels"),
+    "image_sets.*": ("from", "fraction"),
+    "rows.*": ("sweep",),
     "extractors.*": ("from",),
 }
 """Words kept for what is not built yet, by section: refused with "not yet" instead of "unknown"."""

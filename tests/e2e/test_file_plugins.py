@@ -34,7 +34,7 @@ def small(suite: Suite, file: Path, name: str) -> Path:
 
 def keys(ran: Ran) -> dict[str, str]:
     assert ran.code == 0, ran.err
-    return {row["name"]: row["key"] for row in json.loads(ran.out)}
+    return {row["name"]: row["key"] for row in json.loads(ran.out)["stages"]}
 
 
 def test_a_plugin_named_by_its_file_runs_wherever_it_lies(

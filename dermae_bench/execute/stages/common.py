@@ -171,17 +171,32 @@ def dataset_tasks(manifest: Manifest) -> dict[str, Task]:
     return {about["name"]: task_of(about) for about in manifest.summary["tasks"]}
 
 
-def image_set(context: StageContext, spec: Sequence[Mapping[str, Any]], task: Task | None) -> ImageSet:
-    """Join splits and sample sets; labelled for `task` (None or a task without classes: unlabelled)."""
+def image_set(
+    context: StageContext,
+    spec: Sequence[Mapping[str, Any]],
+    task: Task | None,
+    teacher: Mapping[int, NDArray[np.float32]] | None = None,
+) -> ImageSet:
+    """Join splits and sample sets; labelled for `task` (None or a task without classes: unlabelled).
+
+    Args:
+        teacher: number of the part -> logits (n, C) of its images, where the set is for a student. A part that asks
+            for it (`labels: teacher`) gets the most probable class of each image as its label.
+    """
     folder, manifest = context.input("prepare")
     tasks = dataset_tasks(manifest)
     wanted = task if task is not None and task.classes else None
     pieces: list[ImageSet] = []
-    for item in spec:
+    for number, item in enumerate(spec):
+        said = teacher[number] if teacher else None
         if "split" in item:
-            pieces.append(_split(folder, tasks, item["split"], wanted))
+            piece = _split(folder, tasks, item["split"], wanted)
+        elif item.get("labels") == "teacher" and said is not None:
+            bare = _samples(context, item["samples"], tasks, None)
+            piece = replace(bare, task=wanted, labels=said.argmax(axis=1).astype(np.int64))
         else:
-            pieces.append(_samples(context, item["samples"], tasks, wanted))
+            piece = _samples(context, item["samples"], tasks, wanted)
+        pieces.append(piece if said is None else replace(piece, teacher_logits=said))
     return _joined(pieces, wanted)
 
 
@@ -235,6 +250,7 @@ def _joined(pieces: Sequence[ImageSet], task: Task | None) -> ImageSet:
     labels = None
     if task is not None:
         labels = np.concatenate([piece.labels for piece in pieces if piece.labels is not None])
+    said = [piece.teacher_logits for piece in pieces if piece.teacher_logits is not None]
     return ImageSet(
         parts=[part for piece in pieces for part in piece.parts],
         ids=[name for piece in pieces for name in piece.ids],
@@ -242,6 +258,7 @@ def _joined(pieces: Sequence[ImageSet], task: Task | None) -> ImageSet:
         task=task,
         labels=labels,
         captions=captions,
+        teacher_logits=np.concatenate(said) if said else None,
     )
 
 

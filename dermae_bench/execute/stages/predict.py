@@ -20,11 +20,12 @@ from dermae_bench.execute.stages.train import predict_logits
 
 
 def predict(context: StageContext) -> dict[str, Any]:
-    """predictions.parquet: id, group, label, and one logit column a class."""
+    """predictions.parquet: id, group, label (where it was asked for), and one logit column a class."""
     work = context.work
     task = task_of(work["model"]["task"])
-    images = image_set(context, work["images"], task)
-    assert images.labels is not None
+    # a teacher is also asked about images that nobody has labelled
+    labelled = work.get("labelled", True)
+    images = image_set(context, work["images"], task if labelled else None)
     if work["model"]["role"] == "majority":
         logits = _majority(context, len(images))
     else:
@@ -37,7 +38,9 @@ def predict(context: StageContext) -> dict[str, Any]:
             logits = predict_logits(
                 model, images, device, work["batch"], lambda done: context.status(done, len(images), "images")
             )
-    columns: dict[str, Any] = {"id": list(images.ids), "group": list(images.groups), "label": images.labels.tolist()}
+    columns: dict[str, Any] = {"id": list(images.ids), "group": list(images.groups)}
+    if images.labels is not None:
+        columns["label"] = images.labels.tolist()
     columns |= {f"logit.{name}": logits[:, c] for c, name in enumerate(task.classes)}
     Table.write(context.out / "predictions.parquet", columns)
     return {"n": len(images), "task": task.name, "images": [dict(item) for item in work["images"]]}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dermae_bench.durable import digest_file, sync_file, write_text
+from dermae_bench.durable import digest_file, replacing, write_text
 from dermae_bench.errors import InvalidOutput, UserError
 from dermae_bench.execute.run import Stopped, reseed
 from dermae_bench.execute.stages.common import (
@@ -27,39 +30,72 @@ from dermae_bench.plugin.contracts import Conditions, Generator
 from dermae_bench.plugin.noise import Noise
 from dermae_bench.plugin.params import build
 
+BLOCK = 1024
+"""Labels that are apportioned in one go."""
+NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+"""What file systems answer that cannot give a file a second name."""
+
 
 def apportion(count: int, shares: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Labels (count,) whose every prefix follows `shares` as closely as whole images can (largest deficit first)."""
-    given = np.zeros(len(shares))
-    labels = np.empty(count, dtype=np.int64)
-    for i in range(count):
-        chosen = int(np.argmax(shares * (i + 1) - given))
-        labels[i] = chosen
-        given[chosen] += 1
-    return labels
+    """Labels (count,) whose every prefix follows `shares` as closely as whole images can (largest deficit first).
+
+    Blocks of positions are filled side by side, each from a guess of what was given before it, and again from what
+    the block before it really gave, until the two agree: then the labels are those of one block after the other.
+    """
+    starts = np.arange(0, count, BLOCK)
+    given = _nearest(starts, shares)
+    labels = np.empty((len(starts), min(BLOCK, count)), dtype=np.int64)
+    everywhere = np.arange(len(starts))
+    while True:
+        now = given.copy()
+        for step in range(labels.shape[1]):
+            chosen = (shares * (starts + step + 1)[:, None] - now).argmax(axis=1)
+            labels[:, step] = chosen
+            now[everywhere, chosen] += 1
+        if np.array_equal(given[1:], now[:-1]):
+            return labels.reshape(-1)[:count]
+        given[1:] = now[:-1]
+
+
+def _nearest(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Whole numbers (N, C) next to `shares` of each count, with the count as their sum (largest remainders)."""
+    quotas = counts[:, None] * shares
+    whole = np.floor(quotas)
+    rank = np.argsort(np.argsort(whole - quotas, axis=1, kind="stable"), axis=1)
+    nearest: NDArray[np.float64] = whole + (rank < (counts - whole.sum(axis=1))[:, None])
+    return nearest
 
 
 def wanted_labels(
     work: Mapping[str, Any], counts: Mapping[str, int], classes: tuple[str, ...]
 ) -> NDArray[np.int64] | None:
-    """Labels to ask for: by share of the training set, so many of each, or what each lacks; None if unconditional.
+    """Labels to ask for: by share of the training set, so many of each, what each lacks, or class by class for a
+    figure; None if unconditional.
 
     Args:
         counts: class -> images in `train`, in the generator's task.
     """
     if not classes:
         return None
+    every = np.arange(len(classes))
+    if work.get("columns") is not None:
+        return np.repeat(every, work["columns"])
     have = np.array([counts[name] for name in classes], dtype=np.int64)
     if work["per_class"] == "balance":
-        lacking = have.max() - have
-        return np.repeat(np.arange(len(classes)), lacking)
+        return np.repeat(every, have.max() - have)
     if work["per_class"] is not None:
-        return np.tile(np.arange(len(classes)), work["per_class"])
+        return np.tile(every, work["per_class"])
     return apportion(work["count"], have / have.sum())
 
 
 def sample(context: StageContext) -> dict[str, Any]:
-    """images-00000.npy, ...: uint8 (n, 3, S, S) lossless shards; table.parquet: id, label."""
+    """images-00000.npy, ...: uint8 (n, 3, S, S) lossless shards; table.parquet: id, label.
+
+    With `columns` the images are those of a figure: for each class in turn (once without classes) so many images, and
+    image j of every class starts from noise j. So it does for every generator of that seed whose noise has that shape.
+
+    A batch of images is held in memory at a time; what grows with the count are labels and ids.
+    """
     work = context.work
     set_threads(work["threads"])
     device = pick_device()
@@ -68,7 +104,8 @@ def sample(context: StageContext) -> dict[str, Any]:
     if not isinstance(model, Generator):
         raise InvalidOutput(f"{work['model']['plugin']} is not a generator")
     labels = wanted_labels(work, _train_counts(context, task.name), task.classes)
-    count = len(labels) if labels is not None else int(work["count"] or 0)
+    columns = work.get("columns")
+    count = len(labels) if labels is not None else int(columns or work["count"] or 0)
     if count == 0:
         raise UserError("there is nothing to sample: every class is already as frequent as the largest")
     sampling = build(type(model).Sampling, work["sampling"])
@@ -85,13 +122,13 @@ def sample(context: StageContext) -> dict[str, Any]:
             raise Stopped
     for number in range(len(starts)):
         name = f"images-{number:05d}.npy"
-        # the shard stays where it is until the artifact is committed: a kill between here and there loses nothing
-        shutil.copyfile(kept / name, context.out / name)
+        # the shard keeps its name until the artifact is committed: a kill between here and there loses nothing
+        second_name(kept / name, context.out / name)
     key = context.spec["key"][:8]
-    columns: dict[str, Any] = {"id": [f"{key}-{i:06d}" for i in range(count)]}
+    facts: dict[str, Any] = {"id": [f"{key}-{i:06d}" for i in range(count)]}
     if labels is not None:
-        columns["label"] = labels.tolist()
-    Table.write(context.out / "table.parquet", columns)
+        facts["label"] = labels
+    Table.write(context.out / "table.parquet", facts)
     by_class = np.bincount(labels, minlength=len(task.classes)).tolist() if labels is not None else []
     return {
         "n": count,
@@ -99,11 +136,28 @@ def sample(context: StageContext) -> dict[str, Any]:
         "task": task.name or None,
         "counts": dict(zip(task.classes, by_class, strict=True)),
         "sampling": dict(work["sampling"]),
+        "starting_shape": json.loads((kept / "images-00000.json").read_bytes())["starting_shape"],
+        "noise": "index" if columns is None else "column",
     }
 
 
+def second_name(path: Path, other: Path) -> None:
+    """Let `other` be the same file as `path`, or a copy where the file system knows no hard links.
+
+    Neither may be written to afterwards: whoever wants other bytes replaces the file.
+    """
+    try:
+        os.link(path, other)
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        shutil.copyfile(path, other)
+
+
 def _train_counts(context: StageContext, task: str) -> dict[str, int]:
-    """Images of each class of `task` in the real training split."""
+    """Images of each class of `task` in the real training split; none for a generator without a task."""
+    if not task:
+        return {}
     from dermae_bench.execute.stages.common import dataset_tasks, image_set
 
     _, manifest = context.input("prepare")
@@ -138,20 +192,28 @@ def _draw_shard(
     work = context.work
     number, start, stop, count = span
     size = model.task.image_size
-    shard = np.empty((stop - start, 3, size, size), dtype=np.uint8)
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=work["precision"] == "bf16")
-    for first in range(start, stop, work["batch"]):
-        last = min(first + work["batch"], stop)
-        reseed(work["seed"], "sample", first)
-        asked = torch.from_numpy(labels[first:last]).to(device) if labels is not None else None
-        with autocast:
-            images = model.sample(
-                Conditions(count=last - first, labels=asked), sampling, Noise(work["seed"], range(first, last), device)
-            )
-        check_images(images, last - first, size, work["model"]["plugin"])
-        shard[first - start : last - start] = images.cpu().numpy()
-        context.status(last, count, "images")
     path = context.folder / "shards" / f"images-{number:05d}.npy"
-    np.save(path, shard)
-    sync_file(path)
-    write_text(path.with_suffix(".json"), json.dumps({"sha256": digest_file(path)}))
+    starting_shape: Sequence[int] | None = None
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=work["precision"] == "bf16")
+    header = {"descr": "|u1", "fortran_order": False, "shape": (stop - start, 3, size, size)}
+    # a new file each time: one of an earlier attempt may be part of the artifact by its second name
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, header)
+        for first in range(start, stop, work["batch"]):
+            last = min(first + work["batch"], stop)
+            reseed(work["seed"], "sample", first)
+            asked = torch.from_numpy(labels[first:last]).to(device) if labels is not None else None
+            noise = Noise(work["seed"], _noises(work.get("columns"), first, last), device)
+            with autocast:
+                images = model.sample(Conditions(count=last - first, labels=asked), sampling, noise)
+            check_images(images, last - first, size, work["model"]["plugin"])
+            starting_shape = noise.starting_shape
+            stream.write(images.cpu().contiguous().numpy().data)
+            context.status(last, count, "images")
+    facts = {"sha256": digest_file(path), "starting_shape": list(starting_shape) if starting_shape else None}
+    write_text(path.with_suffix(".json"), json.dumps(facts))
+
+
+def _noises(columns: int | None, first: int, last: int) -> Sequence[int]:
+    """Which noise each image starts from."""
+    return range(first, last) if columns is None else [position % columns for position in range(first, last)]

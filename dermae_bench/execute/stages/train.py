@@ -23,6 +23,7 @@ from dermae_bench.execute.stages.common import (
     set_threads,
     task_of,
 )
+from dermae_bench.execute.stages.teaching import said_by_teacher
 from dermae_bench.plugin.contracts import Classifier, Model
 from dermae_bench.plugin.images import ImageSet, resize
 from dermae_bench.plugin.measures import PredictionMetric, Predictions
@@ -50,8 +51,11 @@ def train(context: StageContext) -> dict[str, Any]:
     if work.get("init"):
         _start_from(context, model)
     model.to(device)
-    images = image_set(context, work["images"], task)
-    teacher = load_model(context, work["teacher"], "teacher", device) if work.get("teacher") else None
+    images = image_set(context, work["images"], task, said_by_teacher(context, work["images"], task))
+    teacher = None
+    if work.get("teacher"):
+        # it is asked, not trained: its own views need no graph
+        teacher = load_model(context, work["teacher"], "teacher", device).requires_grad_(False)
     validate, better = _validation(context, model, task, budget, device)
     run = FitRun(
         model,
@@ -93,6 +97,7 @@ def train(context: StageContext) -> dict[str, Any]:
         "images_seen": run.images_seen,
         "epochs": run.images_seen / len(images),
         "train_images": len(images),
+        "labelled_by_teacher": _labelled_by_teacher(context, images),
         "selected": {"step": run.best[0], "value": run.best[1]} if run.best else None,
         "final_loss": run.curves[-1].get("loss") if run.curves else None,
     }
@@ -103,6 +108,16 @@ def _start_from(context: StageContext, model: Model) -> None:
         raise PluginError("only a classifier can start from an encoder")
     folder, _ = context.input("init")
     model.start_from(load_file(folder / "encoder.safetensors"))
+
+
+def _labelled_by_teacher(context: StageContext, images: ImageSet) -> dict[str, int]:
+    """Class -> images that have no label but the one their teacher gave."""
+    if images.task is None or images.labels is None:
+        return {}
+    taught = [item.get("labels") == "teacher" for item in context.work["images"]]
+    marked = np.repeat(taught, [len(part.rows) for part in images.parts])
+    counts = np.bincount(images.labels[marked], minlength=len(images.task.classes)).tolist()
+    return dict(zip(images.task.classes, counts, strict=True)) if marked.any() else {}
 
 
 def _validation(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dermae_bench.report.escape import visible
 from dermae_bench.report.html.chart import Drawn, draw
+from dermae_bench.report.html.grid import NONE, Entry, Grid, Head, reported_grid, timings_grid
 from dermae_bench.report.html.png import data_uri, strip
 from dermae_bench.report.leaderboard import (
     COST_HEADERS,
@@ -17,52 +18,18 @@ from dermae_bench.report.leaderboard import (
     Cell,
     Line,
     MetricColumn,
+    Pair,
     Table,
     seeds_text,
     table,
 )
 from dermae_bench.report.numbers import cost, exact, heading, interval, places_of, shown, spread
 from dermae_bench.report.records import Boards, Figure, Kind
-from dermae_bench.report.words import about, section_title, state, warnings_of
+from dermae_bench.report.words import about, pair_text, section_title, state, warnings_of
 
 _GROUPS = {"measured": "", "reported": "Published elsewhere, not ranked", "floor": "Floors, not ranked"}
-NONE = "-"
 _SAMPLE_SIDE = 64
 """Least side in CSS pixels at which a sample is shown; smaller images are enlarged by whole factors."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Head:
-    text: str
-    numeric: bool
-    wide: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One cell: what is read, and what it is sorted by."""
-
-    text: str
-    sort: str = ""
-    """Number as text; empty sorts last. Ignored in text columns."""
-    numeric: bool = False
-    small: str = ""
-    rank: str = ""
-    css: str = ""
-    title: str = ""
-    bar: str = ""
-    """Style of the interval's mark: custom properties in per cent of the column's range."""
-    marks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """A sortable table; rows move only within their group."""
-
-    title: str
-    heads: tuple[Head, ...]
-    groups: tuple[tuple[str, str, tuple[tuple[Entry, ...], ...]], ...]
-    """Kind, heading (empty for the first), rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +39,20 @@ class BoardView:
     grids: tuple[Grid, ...]
     identities: tuple[tuple[str, tuple[tuple[str, tuple[tuple[str, str], ...]], ...]], ...]
     """Metric heading -> digest -> flat identity."""
+    reported: Grid | None
+    """Every published number with its source and what to know of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strip:
+    """A line of images; sizes in CSS pixels."""
+
+    label: str
+    uri: str
+    width: int
+    height: int
+    starts: bool
+    """Whether a band begins with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +61,8 @@ class Page:
     description: str
     chips: tuple[tuple[str, str], ...]
     boards: tuple[BoardView, ...]
-    figures: tuple[tuple[str, str, tuple[tuple[str, str, int, int], ...]], ...]
-    """Title, caption, strips: label, data URI, CSS width, CSS height."""
+    figures: tuple[tuple[str, str, tuple[Strip, ...]], ...]
+    """Title, caption, strips."""
     curves: tuple[Drawn, ...]
     classes: tuple[tuple[str, tuple[str, ...], tuple[tuple[str, tuple[int, ...]], ...]], ...]
     """Task, splits, class -> images in each split."""
@@ -93,7 +74,7 @@ class Page:
 
 def page(boards: Boards) -> Page:
     """Everything the template needs. `boards` must be `published` already."""
-    tables = [table(boards, "classifiers"), table(boards, "generators")]
+    tables = [table(boards, "classifiers").for_readers(), table(boards, "generators").for_readers()]
     views = tuple(_board(boards, leaderboard) for leaderboard in tables if leaderboard.lines)
     warned = warnings_of(boards, tables)
     chips = [("dataset", boards.dataset), ("image size", f"{boards.image_size} px" if boards.image_size else "")]
@@ -106,7 +87,7 @@ def page(boards: Boards) -> Page:
         figures=tuple(_figure(figure) for figure in boards.figures if figure.rows),
         curves=tuple(drawn for drawn in map(draw, boards.curves) if drawn is not None),
         classes=tuple(_classes(task, counts) for task, counts in boards.class_counts.items()),
-        timings=_timings(boards) if boards.timings else None,
+        timings=timings_grid(boards) if boards.timings else None,
         environment=tuple(_flat(boards.environment)),
         warnings=tuple((visible(text, 1000), visible(where)) for text, where in warned),
     )
@@ -121,6 +102,7 @@ def _board(boards: Boards, leaderboard: Table) -> BoardView:
             (visible(heading(c)), tuple((digest, tuple(_flat(identity))) for digest, identity in c.identities.items()))
             for c in leaderboard.metrics
         ),
+        reported=reported_grid(boards, leaderboard),
     )
 
 
@@ -164,9 +146,13 @@ def _row(leaderboard: Table, names: Sequence[str], columns: Sequence[Column], li
     rank = first.rank_text if first.rank is not None else ""
     entries = [Entry(text=rank, sort=str(first.rank or ""), numeric=True, css="rank")]
     for name in names:
-        own = tuple(visible(mark, 60) for mark in info.marks) if name == names[0] else ()
-        entries.append(Entry(text=visible(info.names.get(name, "")), marks=own, css="name"))
-    entries += [_entry(line.cells[column[0].key], *column[1:], info.kind) for column in columns]
+        own = tuple(visible(mark, 120) for mark in info.marks) if name == names[0] else ()
+        alone = [f"reported {pair.metric} {pair_text(pair)}" for pair in line.reported if not pair.beside]
+        small = visible("\n".join(alone)) if name == names[0] else ""
+        entries.append(Entry(text=visible(info.names.get(name, "")), marks=own, css="name", small=small))
+    for column in columns:
+        beside = [pair for pair in line.reported if pair.beside == column[0].key]
+        entries.append(_entry(line.cells[column[0].key], *column[1:], info.kind, beside))
     for name in leaderboard.costs:
         value = info.costs.get(name)
         entries.append(Entry(text=cost(name, value), sort="" if value is None else exact(value), numeric=True))
@@ -174,9 +160,15 @@ def _row(leaderboard: Table, names: Sequence[str], columns: Sequence[Column], li
     return (*entries, Entry(text=visible(seeds_text(info)), css="seeds"), Entry(text=visible(state(line)), css=css))
 
 
-def _entry(cell: Cell, places: int | None, low: float, high: float, usual: str, kind: Kind) -> Entry:
+def _entry(
+    cell: Cell, places: int | None, low: float, high: float, usual: str, kind: Kind, beside: Sequence[Pair]
+) -> Entry:
+    published = [_published(pair) for pair in beside]
+    sources = [": ".join(filter(None, (pair.source, f"{pair.metric} {pair.value}", pair.note))) for pair in beside]
     if cell.value is None:
-        return Entry(text=visible(cell.reason, 60) if cell.reason else NONE, numeric=True, css="none")
+        text = visible(cell.reason, 60) if cell.reason else NONE
+        title = visible("; ".join(sources), 1000)
+        return Entry(text=text, numeric=True, css="none", small="\n".join(published), title=title)
     notes = [f"n = {cell.n}", f"identity {cell.identity}"]
     if cell.reason:
         notes.append(cell.reason)
@@ -184,13 +176,20 @@ def _entry(cell: Cell, places: int | None, low: float, high: float, usual: str, 
     other = f"identity {cell.identity}" if usual and cell.identity != usual and kind != "reported" else ""
     unlike = cell.reason or other
     numbers = " ".join(filter(None, (interval(cell, places), spread(cell, places))))
-    small = "\n".join(filter(None, (numbers, unlike)))
+    small = "\n".join(filter(None, (numbers, unlike, *published)))
+    notes += sources
     css = "best" if cell.rank == 1 else "unlike" if cell.reason else ""
     return Entry(
         text=shown(cell.value, places), sort=repr(cell.value), numeric=True, small=small,
         rank=cell.rank_text if cell.rank is not None else "", css=css, title=visible("; ".join(notes), 1000),
         bar=_bar(cell, low, high), marks=("⚠",) if cell.warnings else (),
     )  # fmt: skip
+
+
+def _published(pair: Pair) -> str:
+    """As it stands in the column it is compared with; what else the publication calls it goes on a line of its own."""
+    other = "" if pair.metric == pair.beside else f"\n{pair.metric}"
+    return f"reported {pair_text(replace(pair, metric=pair.beside))}{other}"
 
 
 def _bar(cell: Cell, low: float, high: float) -> str:
@@ -207,13 +206,15 @@ def _bar(cell: Cell, low: float, high: float) -> str:
     return f"--v:{percent(value)};--a:{percent(cell.low)};--b:{percent(cell.high)}"
 
 
-def _figure(figure: Figure) -> tuple[str, str, tuple[tuple[str, str, int, int], ...]]:
+def _figure(figure: Figure) -> tuple[str, str, tuple[Strip, ...]]:
     strips = []
-    for label, images in figure.rows:
+    for number, (label, images) in enumerate(figure.rows):
         joined, side = strip(images)
         factor = max(1, -(-_SAMPLE_SIDE // side))
-        strips.append((visible(label), data_uri(joined), joined.shape[1] * factor, side * factor))
-    return visible(figure.title), visible(figure.caption, 2000), tuple(strips)
+        starts = bool(figure.bands and number and figure.bands[number] != figure.bands[number - 1])
+        size = {"width": joined.shape[1] * factor, "height": side * factor}
+        strips.append(Strip(label=visible(label), uri=data_uri(joined), starts=starts, **size))
+    return visible(figure.title), visible(figure.caption, 4000), tuple(strips)
 
 
 def _classes(
@@ -222,29 +223,6 @@ def _classes(
     splits = tuple(dict.fromkeys(split for by_split in counts.values() for split in by_split))
     rows = tuple((visible(name), tuple(by.get(split, 0) for split in splits)) for name, by in counts.items())
     return visible(task), tuple(map(visible, splits)), rows
-
-
-def _timings(boards: Boards) -> Grid:
-    heads = (
-        Head(text="kind", numeric=False), Head(text="name", numeric=False), Head(text="seconds", numeric=True),
-        Head(text="max RSS (MB)", numeric=True), Head(text="hardware", numeric=False),
-        Head(text="status", numeric=False), Head(text="stage key", numeric=False),
-    )  # fmt: skip
-    rows = tuple(
-        (
-            Entry(text=visible(item.kind)), Entry(text=visible(item.name), css="name"), _number(item.seconds),
-            _number(item.max_rss_mb), Entry(text=visible(item.hardware)), Entry(text=visible(item.status)),
-            Entry(text=visible(item.key, 13), css="code"),
-        )
-        for item in boards.timings
-    )  # fmt: skip
-    return Grid(title="Timings", heads=heads, groups=(("measured", "", rows),))
-
-
-def _number(value: float | None) -> Entry:
-    if value is None:
-        return Entry(text=NONE, numeric=True, css="none")
-    return Entry(text=format(value, ",.1f"), sort=exact(value), numeric=True)
 
 
 def _flat(value: Any, name: str = "") -> list[tuple[str, str]]:

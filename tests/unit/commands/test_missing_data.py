@@ -27,6 +27,8 @@ SUITE: dict[str, Any] = {
 def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DERMAE_BENCH_PLUGINS_DIR", str(PLUGINS))
+    # counting starts processes; tests/e2e/test_plan.py does
+    monkeypatch.setenv("DERMAE_BENCH_COSTS", "0")
     (tmp_path / "suite.yaml").write_text(yaml.safe_dump(SUITE))
     return tmp_path / "suite.yaml"
 
@@ -51,7 +53,7 @@ def test_validate_and_plan_work_without_the_data(
     assert answer.code == 0, answer.err
     assert "keys unknown: data missing:" in answer.out
     assert "nowhere" in answer.out
-    rows = json.loads(ask(capsys, "plan", suite, "--format", "json").out)
+    rows = json.loads(ask(capsys, "plan", suite, "--format", "json").out)["stages"]
     assert {row["state"] for row in rows if row["kind"] == "prepare"} == {"unknown"}
     assert {row["key"] for row in rows if row["kind"] == "train"} == {""}
 

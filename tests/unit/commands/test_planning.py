@@ -11,15 +11,21 @@ from typing import Any
 
 import pytest
 
-from dermae_bench.commands.planning import describe, print_plan
+from dermae_bench.commands import planning
+from dermae_bench.commands.costing import Yardstick
+from dermae_bench.commands.planning import FIELDS, describe, number, print_plan, size
 from dermae_bench.store.artifacts import Failure, Manifest, Store
 from dermae_bench.suite.stage import Stage, key_of
 
 MODEL = {"plugin": "timm", "params": {"arch": "vit"}}
+COUNTED = {
+    "values": {"gmacs": 6.0, "network-calls": 3, "parameters-total": 2e6, "training-gmacs": 5.0},
+    "disk": {"artifact": 1000, "state": 1000, "average": 900, "moments": 2000},
+}
 
 
 def stage(kind: str, name: str, seed: int = 0, **more: Any) -> Stage:
-    work = {"model": MODEL, "seed": seed, "budget": {"batch_size": 10}}
+    work = {"model": MODEL, "seed": seed, "budget": {"batch_size": 10}, "of": "sample", "sampling": {"steps": 3}}
     parts = {"kind": kind, "work": work, "plugins": {"timm": "1"}}
     return Stage(kind=kind, name=name, work=work, parts=parts, key=key_of(parts), **more)
 
@@ -38,7 +44,7 @@ def commit(store: Store, done: Stage, **summary: Any) -> None:
 
 
 def states(store: Store, *stages: Stage) -> list[tuple[str, str]]:
-    return [(row["state"], row["why"]) for row in describe(stages, store, None)]
+    return [(row["state"], row["why"]) for row in describe(stages, store, Yardstick())]
 
 
 def test_every_state_has_its_name_and_reason(store: Store) -> None:
@@ -62,32 +68,81 @@ def test_a_stale_stage_says_what_changed_since_the_newest_of_its_name(store: Sto
     assert states(store, replace(now, parts=parts, key=key_of(parts)))[0][1].endswith("and 2 more")
 
 
-def test_costs_are_counted_from_passes(store: Store) -> None:
-    cost = stage("cost", "cost/x")
-    train, sample = stage("train", "train/x", steps=100), stage("sample", "sample/x", steps=7)
-    assert [row["gmacs"] for row in describe([cost, train, sample], store, None)] == [None] * 3
-    commit(store, cost, values={"gmacs": 6.0, "network-calls": 3})
-    rows = describe([cost, train, sample], store, None)
-    # a step is three passes over ten images; a sample is all its network calls
-    assert [row["gmacs"] for row in rows] == [None, 2.0 * 3 * 10 * 100, 42.0]
-    assert rows[1]["gpu_hours"] == pytest.approx(6000 * 2e9 / (989e12 * 0.3) / 3600)
-
-
-def printed(store: Store, form: str, *stages: Stage, missing: str | None = None) -> str:
+def printed(store: Store, form: str, *stages: Stage, missing: str | None = None, **yardstick: float) -> str:
     stream = io.StringIO()
-    print_plan(stages, store, missing, form, stream)
+    print_plan(stages, store, missing, form, stream, Yardstick(**yardstick))
     return stream.getvalue()
 
 
-def test_the_table_ends_with_totals(store: Store) -> None:
-    done = stage("train", "train/x")
-    commit(store, done)
-    text = printed(store, "table", done, stage("sample", "sample/x", disk_bytes=3 * 2**20))
-    assert text.splitlines()[0].split() == ["cached", done.key[:8], "train/x"]
-    assert "2 stages: 1 cached, 1 to do; about 3 MiB of samples" in text
-    assert "add --costs" in text
-    text = printed(store, "table", replace(done, key=""), missing="folder x is not there; ask the archive")
-    assert text.endswith("keys unknown: data missing: folder x is not there; ask the archive\n")
+def test_the_table_has_a_heading_and_totals(store: Store) -> None:
+    cost, train = stage("cost", "cost/x"), stage("train", "train/x", steps=20_000)
+    sample = stage("sample", "sample/x", steps=1_000_000, disk_bytes=3 * 2**20)
+    commit(store, cost, **COUNTED)
+    commit(store, train)
+    lines = [line.split() for line in printed(store, "table", cost, train, sample).splitlines()]
+    assert lines[0] == ["state", "key", "params", "M", "GMACs/image", "PFLOPs", "GPU-hours", "disk", "stage"]
+    assert lines[1] == ["cached", cost.key[:8], "2", "6", "cost/x"]
+    assert lines[2] == ["cached", train.key[:8], "2", "5", "2", "0.00187", "0.977", "KiB", "train/x"]
+    assert lines[3] == ["new", sample.key[:8], "2", "6", "12", "0.0112", "3", "MiB", "sample/x"]
+    assert ["training", "1", "0", "2", "0.00187", "0.977", "KiB"] in lines
+    assert ["sampling", "1", "1", "12", "0.0112", "3", "MiB"] in lines
+    assert ["all", "3", "1", "14", "0.0131", "3", "MiB"] in lines
+    ending = " ".join(printed(store, "table", cost, train, sample).split())
+    assert "3 stages: 2 cached, 1 to do: 12 PFLOPs, 0.0112 GPU-hours, 3 MiB of disk" in ending
+    assert "1 MAC = 2 FLOPs" in ending
+    assert "GPU-hours at a peak of 989 TFLOP/s (dense bf16 of one H200) and 30 % utilisation" in ending
+    assert "are not counted, and not in the sums" not in ending
+    other = " ".join(printed(store, "table", cost, sample, peak_tflops=312.0, utilisation=0.45).split())
+    assert "GPU-hours at a peak of 312 TFLOP/s and 45 % utilisation" in other
+
+
+def test_what_is_missing_from_a_sum_is_said(store: Store) -> None:
+    cost, train = stage("cost", "cost/x"), stage("train", "train/x", steps=20_000)
+    sample = stage("sample", "sample/x")
+    text = printed(store, "table", cost, train, sample)
+    assert [line.split() for line in text.splitlines() if line.startswith("training")] == [
+        ["training", "1", "1", "?", "?"]
+    ]
+    assert "the costs of 2 stages are not counted, and not in the sums: --costs counts them" in text
+    assert "1 stages read as many images as the data hold: not in the sums while the data are missing" in text
+    commit(store, cost, **COUNTED)
+    text = printed(store, "table", train, replace(sample, key="", parts={}), cost, missing="folder x; ask the archive")
+    assert "2 to do: > 2 PFLOPs, > 0.00187 GPU-hours" in text
+    assert "--costs counts them" not in text
+    assert text.endswith("keys unknown: data missing: folder x; ask the archive\n")
+
+
+def test_json_and_csv_have_the_documented_names(store: Store) -> None:
+    cost, train = stage("cost", "cost/x"), stage("train", "train/x", steps=20_000)
+    commit(store, cost, **COUNTED)
+    about = json.loads(printed(store, "json", cost, train, peak_tflops=100.0))
+    assert (about["peak_tflops"], about["utilisation"], about["flops_per_mac"]) == (100.0, 0.3, 2)
+    assert [list(row) for row in about["stages"]] == [list(FIELDS)] * 2
+    assert about["stages"][1]["pflops"] == pytest.approx(5e9 * 2 * 10 * 20_000 / 1e15)
+    assert about["totals"]["training"]["pflops"] == about["totals"]["all"]["pflops"] == about["left"]["pflops"]
+    assert about["totals"]["all"]["scratch_bytes"] == 3 * (1000 + 2000)
+    rows = list(csv.DictReader(io.StringIO(printed(store, "csv", cost, train))))
+    assert list(rows[0]) == list(FIELDS)
+    assert float(rows[1]["gpu_hours"]) == pytest.approx(2e15 / (989e12 * 0.3) / 3600)
+    assert rows[0]["pflops"] == ""
+
+
+def test_too_small_a_disk_is_told_before_anything_is_done(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "free_bytes", lambda path: 2**30)
+    fits = stage("sample", "sample/x", steps=2, disk_bytes=2**29)
+    assert "warning" not in printed(store, "table", fits)
+    refused = " ".join(printed(store, "table", replace(fits, disk_bytes=2**30)).split())
+    assert f"warning: about 1.25 GiB are needed in {store.root}, but 1 GiB are free: `run` refuses to start" in refused
+    cost, train = stage("cost", "cost/x"), stage("train", "train/x", steps=1)
+    commit(store, cost, **{**COUNTED, "disk": {"artifact": 2**30, "state": 0, "average": 0, "moments": 0}})
+    assert "a run would stop when the disk is full" in " ".join(printed(store, "table", cost, train).split())
+
+
+def test_numbers_are_short() -> None:
+    assert [number(value, "?") for value in (None, 0.0, 0.000123456, 745.54, 298_216_508.0)] == [
+        "?", "0", "0.000123", "746", "298,200,000",
+    ]  # fmt: skip
+    assert [size(count) for count in (0, 1023, 1536, 5 * 2**40)] == ["0 B", "0.999 KiB", "1.5 KiB", "5 TiB"]
 
 
 def test_hostile_names_are_shown_and_not_obeyed(store: Store) -> None:
@@ -95,8 +150,8 @@ def test_hostile_names_are_shown_and_not_obeyed(store: Store) -> None:
     text = printed(store, "table", stage("train", name), missing="\x1b[2J")
     assert "\x1b" not in text
     assert "\u202e" not in text
-    assert len(text.splitlines()) == 4
-    assert json.loads(printed(store, "json", stage("train", name)))[0]["name"] == name
+    assert "=cmd\\x1b[31m\\r\\n/sampler=\\u202eevil" in text
+    assert json.loads(printed(store, "json", stage("train", name)))["stages"][0]["name"] == name
     (row,) = csv.DictReader(io.StringIO(printed(store, "csv", stage("train", name))))
     assert row["name"].startswith("'=cmd")
     assert "\x1b" not in row["name"]

@@ -275,7 +275,11 @@ class Lines(api.Dataset):
         return [api.Task(name="diagnosis", classes=tuple(file.read_text().split()))]
 
     def examples(self):
-        return []
+        file = Path(self.config.root, "images.txt")
+        if not file.is_file():
+            raise api.DataMissing("no images")
+        lines = [line.split() for line in file.read_text().splitlines()]
+        return [api.Example(id=name, group=name, split=split, label=label) for name, split, label in lines]
 
     @property
     def split_rule(self):
@@ -307,6 +311,41 @@ def test_tasks_are_read_in_a_child_and_kept_under_what_they_depend_on(
     (tmp_path / "classes.txt").write_text("die")
     with pytest.raises(PluginError, match="ended the process"):
         catalog.tasks("lines", params, "four")
+
+
+def test_images_are_counted_where_they_are_there(
+    folder: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "lines.py").write_text(DATASET)
+    catalog = Catalog(folder, cache)
+    params = {"root": str(tmp_path), "image_size": 8}
+    (tmp_path / "classes.txt").write_text("MEL NV")
+    assert catalog.counts("lines", params, "no images") is None
+    (tmp_path / "images.txt").write_text("a train NV\nb train NV\nc test MEL\n")
+    counts = catalog.counts("lines", params, "three")
+    assert counts == {"train": {"MEL": 0, "NV": 2}, "val": {"MEL": 0, "NV": 0}, "test": {"MEL": 1, "NV": 0}}
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_ask", lambda questions: [{"error": "asked again"}])
+        # the child that told the tasks has counted, too
+        assert [task["name"] for task in catalog.tasks("lines", params, "three")] == ["diagnosis"]
+        assert Catalog(folder, cache).counts("lines", params, "three") == counts
+        assert catalog.counts("lines", params, "no images") is None
+    # what is wrong with a table is told by the stage that reads it
+    for wrong in ("a train BCC\n", "a everywhere NV\n", "a train\n"):
+        (tmp_path / "images.txt").write_text(wrong)
+        assert catalog.counts("lines", params, wrong) is None
+        assert len(catalog.tasks("lines", params, wrong)) == 1
+
+
+def test_an_answer_of_another_version_is_asked_again(folder: Path, cache: Path, tmp_path: Path) -> None:
+    (folder / "lines.py").write_text(DATASET)
+    (tmp_path / "classes.txt").write_text("MEL NV")
+    catalog, params = Catalog(folder, cache), {"root": str(tmp_path), "image_size": 8}
+    (task,) = catalog.tasks("lines", params, "x")
+    (kept,) = (cache / "tasks").iterdir()
+    for text in (json.dumps([task]), '{"tasks": []', '{"tasks": []}', "3"):
+        kept.write_text(text)
+        assert catalog.tasks("lines", params, "x") == [task]
 
 
 def test_a_card_survives_json() -> None:

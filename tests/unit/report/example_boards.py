@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dermae_bench.report.leaderboard import Boards, Curve, Figure, Record, RowInfo, Timing
+from dermae_bench.report.leaderboard import Boards, Curve, Figure, Record, Reported, RowInfo, Timing
 
 METRICS = {"f1-macro": "higher", "accuracy": "higher"}
 FRECHET = "fd[tf-efficientnet-lite0/blocks3@64]"
@@ -78,6 +78,31 @@ def generator(
     return info, records
 
 
+AVERAGE_NOT_STATED = "f1 (average not stated)"
+
+
+def reported(
+    name: str, train: str, task: str, accuracy: float | None, f1: float | None, beside: str, note: str = ""
+) -> tuple[tuple[RowInfo, list[Record]], list[Reported]]:
+    """A published row with its numbers, and what they are shown beside."""
+    names = {"classifier": name, "train": train, "task": task}
+    row = f"reported | {name} | {train} | {task}"
+    info = RowInfo(board="classifiers", row=row, names=names, kind="reported", status="ok", seeds=({},),
+                   marks=("reported: table 1",))  # fmt: skip
+    numbers = [
+        Reported(board="classifiers", row=row, names=names, metric=metric, value=value, n=1512, source="table 1",
+                 beside=column, note=note)
+        for metric, value, column in (("accuracy", accuracy, "accuracy"), (AVERAGE_NOT_STATED, f1, beside))
+        if value is not None
+    ]  # fmt: skip
+    records = [
+        Record(board="classifiers", row=row, names=names, kind="reported", metric=item.metric, value=item.value,
+               n=1512, unit="1", better="neither", identity={"reported": "table 1"}, key="", seeds={}, status="ok")
+        for item in numbers
+    ]  # fmt: skip
+    return (info, records), numbers
+
+
 def boards(*parts: tuple[RowInfo, list[Record]], **more: Any) -> Boards:
     return Boards(
         suite="quickstart",
@@ -102,6 +127,8 @@ def example() -> Boards:
         "ddpm/0": [(s, 1.2 * math.exp(-s / 80) + 0.02) for s in steps],
         "ddpm-conditional/0": [(s, 0.9 * math.exp(-s / 60) + 0.015 if s != 200 else math.nan) for s in steps],
     }
+    cnn, cnn_numbers = reported("cnn", "train", "diagnosis", 0.7563, 0.6, "f1-macro", "the average looks macro")
+    vit, vit_numbers = reported("vit", "train", "malignancy", 0.81, 0.4043, "", "fits no average: not compared")
     return boards(
         classifier("cnn", "diagnosis", 0.61, seeds=(0, 1, 2)),
         classifier("cnn", "diagnosis", 0.64, seeds=(0, 1, 2), train="balanced"),
@@ -116,6 +143,7 @@ def example() -> Boards:
                    marks=("reported: table 1",), seeds=(0,)),
         classifier("cnn", "malignancy", 0.71, warnings=("class DF has 4 test images",)),
         classifier("vit", "malignancy", 0.69),
+        cnn, vit,
         generator("ddpm", 41.26), generator("ddpm-conditional", 35.5),
         generator("ddpm", 55.125, n=300, sampling="ancestral"),
         generator("real vs real", 1.25, kind="floor", sampling="-"),
@@ -128,12 +156,21 @@ def example() -> Boards:
         facts={"precision": "fp32", "threads": "1"},
         timings=(
             Timing(key="ab" * 32, kind="train", name="train/generator/ddpm/0", seconds=41.25, max_rss_mb=612.0,
+                   images=12800, images_per_second=310.303,
                    hardware="a processor", status="ok"),
+            Timing(key="ef" * 32, kind="sample", name="sample/ddpm/1", seconds=8.0, max_rss_mb=600.0, images=512,
+                   seconds_per_image=0.015625, network_calls=50.0, hardware="a processor", status="ok"),
             Timing(key="cd" * 32, kind="sample", name="sample/ddpm/0", seconds=None, max_rss_mb=None, hardware="",
                    status="pending"),
         ),
-        figures=(Figure(title="Samples", caption="The first images of each set.",
-                        rows=(("real", samples), ("ddpm (ddim, 50 steps)", samples[::-1]))),),
+        reported=(*cnn_numbers, *vit_numbers),
+        figures=(
+            Figure(name="figure-2", title="figure-2", caption="4 columns. Every image is generated; none was chosen.",
+                   rows=(("ddpm", samples[:4]), ("conditional: NV", samples[4:8]), ("conditional: MEL", samples[8:12])),
+                   bands=("ddpm", "conditional", "conditional")),
+            Figure(name="samples", title="Samples", caption="The first images of each set.",
+                   rows=(("real", samples), ("ddpm (ddim, 50 steps)", samples[::-1]))),
+        ),
         curves=(Curve(title="Training loss of generators", series=losses),),
         warnings=("class DF has 4 test images", "skipped: 2 images"),
         environment={"python": "3.11", "libraries": {"torch": "2.10.0", "numpy": "2.4"}},

@@ -22,18 +22,21 @@ NAMES = {
     "classifiers.csv", "classifiers.md", "classifiers.json", "generators.csv", "generators.md", "generators.json",
     "timings.csv", "records.jsonl", "report.html", "environment.json",
 }  # fmt: skip
+PICTURES = {"figures/figure-2.png", "figures/figure-2.txt", "figures/samples.png", "figures/samples.txt"}
 
 
 def test_equal_boards_give_equal_bytes_and_nothing_is_written_twice(tmp_path: Path) -> None:
-    assert {path.name for path in write(example(), tmp_path)} == NAMES
-    before = {name: (tmp_path / name).read_bytes() for name in NAMES}
+    everything = NAMES | PICTURES
+    assert {path.relative_to(tmp_path).as_posix() for path in write(example(), tmp_path)} == everything
+    before = {name: (tmp_path / name).read_bytes() for name in everything}
     old = time.time() - 1000
-    for name in NAMES:
+    for name in everything:
         os.utime(tmp_path / name, (old, old))
     assert write(example(), tmp_path) == ()
-    assert {name: (tmp_path / name).read_bytes() for name in NAMES} == before
-    assert all((tmp_path / name).stat().st_mtime == pytest.approx(old) for name in NAMES)
-    assert {path.name for path in tmp_path.iterdir()} == NAMES
+    assert {name: (tmp_path / name).read_bytes() for name in everything} == before
+    assert all((tmp_path / name).stat().st_mtime == pytest.approx(old) for name in everything)
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert found == everything
 
 
 def test_only_what_changed_is_written(tmp_path: Path) -> None:
@@ -67,6 +70,13 @@ def test_csv_reads_back_as_the_frame() -> None:
     assert list(read.columns) == list(made.columns)
     for column in ("f1-macro", "accuracy low", "GMACs", "parameters"):
         assert read[column].to_numpy() == pytest.approx(made[column].astype(float).to_numpy(), rel=1e-5, nan_ok=True)
+
+
+def test_timings_tell_seconds_and_network_calls_an_image_and_images_a_second() -> None:
+    rows = list(csv.DictReader(io.StringIO(files(example())["timings.csv"])))
+    assert [(row["images"], row["images/s"], row["seconds/image"], row["network-calls/image"]) for row in rows] == [
+        ("12800", "310.303", "", ""), ("512", "", "0.015625", "50"), ("", "", "", ""),
+    ]  # fmt: skip
 
 
 def test_records_are_long_with_identity_and_key() -> None:

@@ -42,7 +42,7 @@ def test_the_page_shows_every_part() -> None:
         "Samples",
         "Training loss of generators",
         "Dataset",
-        "Timings of 2 stages",
+        "Timings of 3 stages",
         "Environment",
         "skipped: 2 images",
         "n/a (other identity)",
@@ -51,7 +51,7 @@ def test_the_page_shows_every_part() -> None:
         "numpy",
     ):
         assert part in page, part
-    assert page.count("data:image/png") == 2
+    assert page.count("data:image/png") == 5
 
 
 def test_an_empty_suite_still_has_a_page() -> None:

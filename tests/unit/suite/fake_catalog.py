@@ -74,7 +74,10 @@ def _generator(sampling: type = Sampling, *, conditional: bool = False, joint: b
     return FakeCard(kind="generator", params=schema_of(DiffusionConfig), sampling=schema_of(sampling), flags=flags)
 
 
-_CLASSIFIER = FakeCard(kind="classifier", params=schema_of(TimmConfig))
+def _classifier(teaching: str) -> FakeCard:
+    return FakeCard(kind="classifier", params=schema_of(TimmConfig), flags={"teaching": teaching})
+
+
 CARDS: Mapping[str, FakeCard] = {
     "ham10000": FakeCard(kind="dataset", params=schema_of(DataConfig)),
     "phantom": FakeCard(kind="dataset", params=schema_of(DataConfig)),
@@ -83,8 +86,8 @@ CARDS: Mapping[str, FakeCard] = {
     "ddpm-conditional": _generator(GuidedSampling, conditional=True),
     "joint-diffusion": _generator(conditional=True, joint=True),
     "mae": FakeCard(kind="pretrainer", params=schema_of(TimmConfig)),
-    "timm": _CLASSIFIER,
-    "distilled": _CLASSIFIER,
+    "timm": _classifier("none"),
+    "distilled": _classifier("required"),
     "tf-efficientnet-lite0": FakeCard(kind="extractor"),
     "fd": FakeCard(kind="metric", flags={"metric": "sample"}),
     "kid": FakeCard(kind="metric", flags={"metric": "sample"}),

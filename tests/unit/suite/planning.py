@@ -14,7 +14,7 @@ from dermae_bench.durable import digest_of
 from dermae_bench.plugin.catalog import Card, Reference
 from dermae_bench.store.contents import Contents
 from dermae_bench.suite.load import LoadedSuite, load_suite
-from dermae_bench.suite.parts import RowPlan
+from dermae_bench.suite.parts import FigurePlan, RowPlan
 from dermae_bench.suite.plan import Planner
 from dermae_bench.suite.rows import RowPlanner
 from dermae_bench.suite.stage import Stage
@@ -65,6 +65,7 @@ class Planned:
     stages: Sequence[Stage]
     rows: Sequence[RowPlan]
     missing: str | None
+    figures: Sequence[FigurePlan] = ()
 
     def __getitem__(self, name: str) -> Stage:
         (found,) = [stage for stage in self.stages if stage.name == name]
@@ -86,15 +87,22 @@ Plan = Callable[..., Planned]
 
 
 def plan_of(
-    path: Path, folder: Path, *, edited: Iterable[str] = (), known: bool = True, sets: Sequence[str] = ()
+    path: Path,
+    folder: Path,
+    *,
+    edited: Iterable[str] = (),
+    known: bool = True,
+    sets: Sequence[str] = (),
+    counts: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Planned:
     """Load and plan; with `known=False`, as when the dataset cannot tell its tasks."""
     catalog: Any = PlanCatalog(edited)
     tasks = TASKS if known else None
     loaded = load_suite(path, catalog=catalog, tasks_of=lambda plugin, params: tasks, sets=sets)
-    planner = Planner(loaded.suite, catalog, Contents(folder / "memo.json"), tasks)
-    rows = RowPlanner(planner, loaded.resolved).rows()
-    return Planned(loaded, planner.stages, rows, planner.missing)
+    planner = Planner(loaded.suite, catalog, Contents(folder / "memo.json"), tasks, counts)
+    row_planner = RowPlanner(planner, loaded.resolved)
+    rows = row_planner.rows()
+    return Planned(loaded, planner.stages, rows, planner.missing, row_planner.figures)
 
 
 def changed(text: str, **changes: Any) -> str:

@@ -351,7 +351,8 @@ def test_tasks_that_become_known_later_are_checked_with_places() -> None:
 
 def test_long_chain_of_teachers(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
-    line = "  c{}: {{plugin: timm, budget: short, params: {{arch: v}}, teacher: {{classifier: c{}, train: train}}}}\n"
+    words = "plugin: distilled, budget: short, params: {{arch: v}}, teacher: {{classifier: c{}, train: train}}"
+    line = "  c{}: {{" + words + "}}\n"
     chain = "".join(line.format(i, i + 1) for i in range(3000))
     path.write_text(
         SMALL.read_text().replace(

@@ -48,7 +48,8 @@ def test_costs_come_first_and_read_nothing(design: Planned) -> None:
     begins = next(number for number, stage in enumerate(design.stages) if stage.kind == "train")
     assert costs == [stage for stage in design.stages[:begins] if stage.kind == "cost"]
     assert all(not stage.inputs for stage in costs)
-    assert len(costs) == 3 + 4
+    # three generators, of which one is sampled in two ways, four cells of classifiers, one encoder
+    assert len(costs) == 3 + 1 + 4 + 1
     assert all(row.cost is not None for row in design.rows if row.kind == "measured")
 
 

@@ -1,0 +1,144 @@
+"""Stages that draw images from a generator: sample sets of image sets and rows, and the grids of figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from dermae_bench.plugin.checking import check
+from dermae_bench.suite.lineage import reaches
+from dermae_bench.suite.parts import FigurePlan, SeedContext, names_of, sample_batch
+from dermae_bench.suite.spec import SamplesSpec
+from dermae_bench.suite.stage import Stage
+
+if TYPE_CHECKING:
+    from dermae_bench.suite.plan import Planner
+
+SHARD = 1024
+"""Images of a sample shard: what a killed sampling stage loses at most."""
+
+Counts = Mapping[str, Mapping[str, int]]
+"""Split -> class of the root task -> images."""
+
+
+class Drawing:
+    """Adds sample stages to a planner.
+
+    Args:
+        plan: whose generators are drawn from.
+        counts: images of each class, where the data are there to be counted.
+    """
+
+    def __init__(self, plan: Planner, counts: Counts | None) -> None:
+        self.plan = plan
+        self.suite = plan.suite
+        self.counts = counts
+        self.drawn: dict[tuple[str, str], Mapping[str, Any] | None] = {}
+        """(generator, its sampling in words) of every sample set -> the sampling as the suite gives it."""
+
+    def sampling(self, name: str, own: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Normalised sampling of a generator: the image set's own words, else the generator's."""
+        spec = self.suite.generators[name]
+        card = self.plan.catalog.card("generator", spec.plugin)
+        value, _ = check(dict(own if own is not None else spec.sampling), card.sampling or {})
+        return dict(value)
+
+    def describe(self, name: str, own: Mapping[str, Any] | None) -> str:
+        """Sampling in words: its first two fields and what differs from the plugin's defaults."""
+        card = self.plan.catalog.card("generator", self.suite.generators[name].plugin)
+        defaults, _ = check({}, card.sampling or {})
+        values = self.sampling(name, own)
+        shown = [field for i, field in enumerate(values) if i < 2 or values[field] != defaults.get(field)]
+        return " ".join(f"{field}={values[field]}" for field in shown)
+
+    def samples(self, spec: SamplesSpec, seeds: SeedContext) -> Stage:
+        """Images drawn from a generator, once per (generator, seed, sampling, amount)."""
+        amount = f"count={spec.count}" if spec.count else f"per-class={spec.per_class}"
+        asked = {"count": spec.count, "per_class": spec.per_class, "columns": None}
+        return self._sample(spec.samples, spec.sampling, seeds, asked, amount, self.amount(spec))
+
+    def figures(self) -> list[FigurePlan]:
+        """The grids of the suite, from the first generator seed."""
+        seeds = SeedContext(generator=self.suite.seeds.generator[0])
+        found = []
+        for name, spec in self.suite.figures.items():
+            rows = []
+            for generator in names_of(spec.samples):
+                lines = len(self.classes(generator)) or 1
+                asked = {"count": None, "per_class": None, "columns": spec.columns}
+                amount = f"columns={spec.columns}"
+                stage = self._sample(generator, spec.sampling, seeds, asked, amount, lines * spec.columns)
+                rows.append((generator, self.describe(generator, spec.sampling), stage))
+            found.append(FigurePlan(name=name, columns=spec.columns, rows=tuple(rows)))
+        return found
+
+    def classes(self, generator: str) -> list[str]:
+        """Classes that a generator can be asked for; none if it is unconditional or the tasks are not known."""
+        task = self.suite.generators[generator].task
+        return [] if task is None or self.plan.tasks is None else list(self.plan.tasks[task]["classes"])
+
+    def amount(self, spec: SamplesSpec) -> int:
+        """Images of a sample set; 0 while it cannot be known (`balance` without the data)."""
+        if spec.count is not None:
+            return spec.count
+        classes = self.classes(spec.samples)
+        if isinstance(spec.per_class, int):
+            return spec.per_class * len(classes)
+        have = self._train_counts(self.suite.generators[spec.samples].task)
+        return sum(max(have.values()) - have[name] for name in classes) if have else 0
+
+    def size(self, split: str) -> int:
+        """Images of a real split; 0 while it cannot be known."""
+        return sum((self.counts or {}).get(split, {}).values())
+
+    def _train_counts(self, task: str | None) -> dict[str, int]:
+        """Images of each class of a task in `train`."""
+        tasks = self.plan.tasks
+        if self.counts is None or task is None or tasks is None:
+            return {}
+        chain = [task]
+        while (parent := tasks[chain[-1]].get("parent")) is not None:
+            chain.append(parent)
+        if not reaches(tasks, chain[-1], task):
+            return {}
+        found = dict.fromkeys(tasks[task]["classes"], 0)
+        for root, count in self.counts.get("train", {}).items():
+            label = root
+            for lower in reversed(chain[:-1]):
+                label = tasks[lower]["mapping"][label]
+            found[label] += count
+        return found
+
+    def _sample(
+        self,
+        name: str,
+        own: Mapping[str, Any] | None,
+        seeds: SeedContext,
+        asked: Mapping[str, Any],
+        words: str,
+        amount: int,
+    ) -> Stage:
+        generator = self.suite.generators[name]
+        self.drawn.setdefault((name, self.describe(name, own)), own)
+        train = self.plan.generator(name, seeds)
+        work, hashed, card = self.plan.model("generator", generator.plugin, generator.params, generator.task)
+        common = {
+            "sampling": self.sampling(name, own),
+            **asked,
+            "seed": seeds.generator,
+            "shard": SHARD,
+            "batch": sample_batch(self.plan.image_size),
+            "precision": self.suite.precision,
+            "threads": self.suite.threads,
+        }
+        how = self.describe(name, own).replace(" ", ",")
+        return self.plan.add(
+            "sample",
+            f"sample/{name}/{how}{',' if how else ''}{words}/seed={seeds.generator}",
+            {"model": work, **common},
+            None if hashed is None else {"model": hashed, **common},
+            [card],
+            {"train": train, "prepare": self.plan.prepare()},
+            disk_bytes=amount * 3 * self.plan.image_size**2,
+            steps=amount,
+        )
