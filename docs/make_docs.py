@@ -24,7 +24,7 @@ from dermae_bench.suite.spec import RESERVED
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
 WIDTH = 100
-PLACES = {"quickstart": "quickstart board", "ham10000-smoke": "ham10000 smoke"}
+PLACES = {"quickstart": "quickstart board"}
 """Suite with preset -> the comment in the README that its boards stand behind."""
 END = "<!-- end -->"
 SHORT = re.compile(r"(digest [0-9a-f]{12})[0-9a-f]+")

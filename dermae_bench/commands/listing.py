@@ -137,6 +137,8 @@ def show_plugin(name: str, plugins_dir: Path | None, form: str) -> int:
         echo(f"broken: {card.error}")
         return OK
     echo(card.doc)
+    if card.kind == "classifier":
+        echo(f"teacher: {card.flags['teaching']}")
     _print_schema("params", card.params)
     if card.sampling is not None:
         _print_schema("sampling", card.sampling)

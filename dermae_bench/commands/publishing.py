@@ -161,7 +161,8 @@ def _build(session: Session, folder: Path) -> dict[str, str]:
     write_predictions(collector, folder)
     write_text(folder / "suite.resolved.yaml", suite_to_yaml(loaded))
     split = f"split {boards.split_rule} (digest {boards.split_digest[:12]})"
-    facts = [f"{boards.dataset}: {boards.facts['images']} images, {split}"] if boards.split_digest else []
+    facts = [boards.description] if boards.description else []
+    facts += [f"{boards.dataset}: {boards.facts['images']} images, {split}"] if boards.split_digest else []
     for task, classes in boards.class_counts.items():
         facts += [
             f"  {task} {split}: " + ", ".join(f"{name} {counts[split]}" for name, counts in classes.items())

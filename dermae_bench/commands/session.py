@@ -19,6 +19,7 @@ from dermae_bench.execute.executor import Executor, Options, Outcome, select
 from dermae_bench.execute.observers import observers
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.report.escape import visible
+from dermae_bench.report.reference import reference_rows
 from dermae_bench.store.artifacts import Store
 from dermae_bench.store.contents import Contents
 from dermae_bench.suite.keys import Identities
@@ -64,6 +65,9 @@ def open_session(
     contents = Contents(catalog.cache / "contents.json")
     tasks = _Tasks(catalog, contents)
     loaded = load_suite(suite, catalog=catalog, tasks_of=tasks, preset=preset, sets=sets)
+    if loaded.suite.reference is not None:
+        # it is shown last, but what is wrong with it is told first
+        reference_rows(Path(loaded.suite.reference))
     planner = Planner(loaded.suite, catalog, contents, tasks.found, tasks.counts)
     row_planner = RowPlanner(planner, loaded.resolved)
     rows = row_planner.rows()

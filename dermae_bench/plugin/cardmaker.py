@@ -23,6 +23,8 @@ from dermae_bench.plugin.loading import load_plugin
 from dermae_bench.plugin.params import build, schema_of
 from dermae_bench.plugin.sources import sources_of
 
+_TEACHING = ("none", "optional", "required")
+
 
 def make_card(reference: dict[str, Any]) -> dict[str, Any]:
     """Kind, schemas, columns and flags of one plugin."""
@@ -53,6 +55,8 @@ def _flags(kind: str, cls: type[Any]) -> dict[str, Any]:
 
         flags |= {"conditional": cls.conditional, "joint": issubclass(cls, Joint)}
     if kind == "classifier":
+        if cls.teaching not in _TEACHING:
+            raise PluginError(f"{cls.__name__}.teaching must be one of {', '.join(_TEACHING)}, not {cls.teaching!r}")
         flags["teaching"] = cls.teaching
     if kind == "metric":
         from dermae_bench.plugin import measures

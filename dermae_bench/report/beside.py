@@ -17,9 +17,9 @@ JOINED: Mapping[Board, tuple[str, ...]] = {
 }
 """Names that a measured and a published row must share."""
 CAPTION = (
-    "Reported numbers are published ones, measured elsewhere: split, test set and, where it is not stated, average "
-    "differ from those here. They stand beside the measured row of that name, with the difference (measured - "
-    "reported), or apart where there is no such row. They are never ranked."
+    "Reported numbers are published ones, measured elsewhere: split, test set, networks, resolution, budgets and, "
+    "where it is not stated, average may differ from those here. They stand beside the measured row of that name, "
+    "with the difference (measured - reported), or apart where there is no such row. They are never ranked."
 )
 
 

@@ -132,9 +132,21 @@ class Collector:
             seeds=tuple(cell.seeds for cell in row.cells),
             costs=self._costs(row),
             confusions=tuple(confusions),
-            marks=(*row.marks, *([f"leaky: {leaky}"] if leaky else [])),
+            marks=(*row.marks, *self._taught(row), *([f"leaky: {leaky}"] if leaky else [])),
         )
         return info, records
+
+    def _taught(self, row: RowPlan) -> Iterator[str]:
+        """How a teacher labelled what has no other label: a teacher that gives one class to all is seen at once."""
+        for cell in row.cells[:1]:
+            manifest = self.manifest(cell.models[0]) if cell.models else None
+            counts = manifest.summary.get("labelled_by_teacher") if manifest is not None else None
+            if counts:
+                given = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+                seed = (
+                    f" (seed {cell.seeds['classifier']})" if len(row.cells) > 1 and "classifier" in cell.seeds else ""
+                )
+                yield f"teacher's labels{seed}: {given}"
 
     def _records(self, row: RowPlan, cell: Cell, score: Stage, manifest: Manifest) -> Iterator[Record]:
         for found in manifest.summary["records"]:

@@ -12,6 +12,8 @@ from dermae_bench.report.records import Board, Record, Reported, RowInfo
 
 COLUMNS = ("board", "name", "detail", "task", "metric", "value", "n", "source")
 OPTIONAL = ("beside", "note")
+LARGEST = 10**9
+"""Images of a test set at most: anything above is a slip."""
 
 
 def reference_rows(path: Path) -> tuple[list[RowInfo], list[Record], list[Reported]]:
@@ -27,12 +29,15 @@ def reference_rows(path: Path) -> tuple[list[RowInfo], list[Record], list[Report
     """
     if not path.is_file():
         raise DataMissing(f"reference file {path} is not there")
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise DataError(f"reference file {path.name} lacks the columns {', '.join(missing)}")
-        lines = list(reader)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(f"reference file {path.name} lacks the columns {', '.join(missing)}")
+            lines = list(reader)
+    except (csv.Error, UnicodeError) as error:
+        raise DataError(f"reference file {path.name} is no CSV in UTF-8: {error}") from error
     rows: dict[str, RowInfo] = {}
     numbers: dict[tuple[str, str, str], Reported] = {}
     problems: list[str] = []
@@ -65,6 +70,9 @@ def _read(line: dict[str, str]) -> Reported:
     value = float(line["value"])
     if not math.isfinite(value):
         raise ValueError(f"value {line['value']!r} is not a finite number")
+    count = int(line["n"]) if line["n"] else None
+    if count is not None and not 1 <= count <= LARGEST:
+        raise ValueError(f"n must be a number of images from 1 to {LARGEST}, not {line['n'][:20]!r}")
     beside, note = (line.get(name, "") for name in OPTIONAL)
     return Reported(
         board=board,
@@ -72,7 +80,7 @@ def _read(line: dict[str, str]) -> Reported:
         names=names,
         metric=line["metric"],
         value=value,
-        n=int(line["n"]) if line["n"] else None,
+        n=count,
         source=line["source"],
         beside=beside,
         note=note,

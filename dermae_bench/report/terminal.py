@@ -79,9 +79,20 @@ def _beside(leaderboard: Table, lines: Sequence[Line], width: int) -> list[str]:
         pairs = [next((pair for pair in line.reported if pair.metric == metric), None) for line in lines]
         texts = [_sum(line, pair) if pair else "-" for line, pair in zip(lines, pairs, strict=True)]
         columns.append((visible(metric), texts, True))
-    head = "beside published numbers (other splits and test sets, no ranking): measured - reported = difference"
+    head = (
+        "beside published numbers (other splits, test sets and networks; no ranking): measured - reported = difference"
+    )
     rows, _ = _rows(columns, width, len(columns))
-    return ["\n".join([fitted(head, width).rstrip(), *rows])]
+    foot = "which F1 a number stands beside, where its average is not stated: the notes in classifiers.md"
+    return [
+        "\n".join(
+            [
+                fitted(head, width).rstrip(),
+                *rows,
+                *([fitted(foot, width).rstrip()] if "not stated" in str(columns) else []),
+            ]
+        )
+    ]
 
 
 def _sum(line: Line, pair: Pair) -> str:

@@ -20,13 +20,15 @@ _RANKS = (
 
 
 def about(boards: Boards, table: Table) -> list[str]:
-    """3 to 6 sentences above a leaderboard, plain text."""
+    """3 to 7 sentences above a leaderboard, plain text."""
     size = f" at {boards.image_size} px" if boards.image_size else ""
     split = ", ".join(
         part for part in (boards.split_rule, f"digest {boards.split_digest}" if boards.split_digest else "") if part
     )
     run = f"Suite {boards.suite}" + (f", preset {boards.preset}" if boards.preset else "")
     lines = [
+        # what a suite says of itself, stand-ins above all, belongs to its numbers
+        *([f"{boards.description.rstrip('.')}."] if boards.description else []),
         f"{run}; dataset {boards.dataset or 'unnamed'}{size}" + (f"; split {split}" if split else "") + ".",
         f"n = {counts(boards, table) or 'nothing scored yet'}. {units(table)}",
         how_to_read(boards),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from dermae_bench.errors import UserError
 from dermae_bench.plugin.checking import check
 from dermae_bench.suite.lineage import reaches
 from dermae_bench.suite.parts import FigurePlan, SeedContext, names_of, sample_batch
@@ -54,6 +55,13 @@ class Drawing:
     def samples(self, spec: SamplesSpec, seeds: SeedContext) -> Stage:
         """Images drawn from a generator, once per (generator, seed, sampling, amount)."""
         amount = f"count={spec.count}" if spec.count else f"per-class={spec.per_class}"
+        if spec.per_class is not None:
+            self._refuse_unseen(spec.samples)
+        if spec.per_class == "balance" and self.counts is not None and self.amount(spec) == 0:
+            raise UserError(
+                f"there is nothing to sample from {spec.samples!r}: every class is already as frequent as the largest",
+                hint="remove `per_class: balance`, or write how many of each class",
+            )
         asked = {"count": spec.count, "per_class": spec.per_class, "columns": None}
         return self._sample(spec.samples, spec.sampling, seeds, asked, amount, self.amount(spec))
 
@@ -64,6 +72,7 @@ class Drawing:
         for name, spec in self.suite.figures.items():
             rows = []
             for generator in names_of(spec.samples):
+                self._refuse_unseen(generator)
                 lines = len(self.classes(generator)) or 1
                 asked = {"count": None, "per_class": None, "columns": spec.columns}
                 amount = f"columns={spec.columns}"
@@ -86,6 +95,16 @@ class Drawing:
             return spec.per_class * len(classes)
         have = self._train_counts(self.suite.generators[spec.samples].task)
         return sum(max(have.values()) - have[name] for name in classes) if have else 0
+
+    def _refuse_unseen(self, generator: str) -> None:
+        """Raise if a class asked for by name has no image in `train`: its samples would be noise with a label."""
+        have = self._train_counts(self.suite.generators[generator].task)
+        absent = [name for name, count in have.items() if count == 0]
+        if absent:
+            raise UserError(
+                f"{generator!r} cannot have learnt {', '.join(absent)}: `train` has no such image",
+                hint="`count` follows the shares of the classes in `train` and asks for none of these",
+            )
 
     def size(self, split: str) -> int:
         """Images of a real split; 0 while it cannot be known."""

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dermae_bench.plugin.checking import Finding, Path, suggestion
-from dermae_bench.suite.names import SPLITS, entries, specs, texts
+from dermae_bench.suite.circles import circle_findings
+from dermae_bench.suite.names import SPLITS, specs, texts
 
 Tasks = Mapping[str, Mapping[str, Any]]
 """Task name -> at least `parent`: the name of the task that its map starts from, None for the root."""
-Key = tuple[str, str]
 Samples = tuple[str, bool]
 """(generator, whether a teacher labels these samples)."""
 
@@ -33,6 +33,20 @@ class Lineage:
         """(real splits, generators) that the named image sets consist of, joined."""
         splits, samples = self._joined(names)
         return splits, frozenset(generator for generator, _ in samples)
+
+    def twice(self, names: Any) -> list[str]:
+        """Real splits that the named image sets, joined, hold more than once."""
+        found: dict[str, int] = {}
+
+        def walk(value: Any, above: tuple[str, ...]) -> None:
+            for _, name in texts(value, ()):
+                if name in SPLITS:
+                    found[name] = found.get(name, 0) + 1
+                elif name not in above:
+                    walk(self.sets.get(name), (*above, name))
+
+        walk(names, ())
+        return [name for name, count in found.items() if count > 1]
 
     def _joined(self, names: Any) -> tuple[frozenset[str], frozenset[Samples]]:
         found = [self._one(name) for _, name in texts(names, ())]
@@ -122,7 +136,7 @@ def _scored(lineage: Lineage, entry: Mapping[str, Any], train: Any, tasks: Tasks
 
 def lineage_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
     """Circles, and training on images that are scored."""
-    yield from _circles(suite)
+    yield from circle_findings(suite)
     lineage = Lineage(suite)
     uses: list[tuple[Path, Any]] = []
     for section, key in (("generators", "images"), ("pretrained", "images"), ("rows", "train")):
@@ -131,6 +145,9 @@ def lineage_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
         pairs = [((*at, key), entry.get(key)) for at, entry in specs(suite, section)]
         uses += [((*at, "train"), pair.get("train")) for at, pair in pairs if isinstance(pair, dict)]
     for at, names in uses:
+        for split in lineage.twice(names):
+            message = f"{split!r} is in this set twice: its images would count double"
+            yield Finding(at, message, "name it once, directly or through another image set")
         for place, name in texts(names, at):
             splits, generators = lineage.of(name)
             if "test" in splits:
@@ -141,66 +158,37 @@ def lineage_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
                     f"a judge may only have seen real images; {name!r} holds samples of {', '.join(sorted(generators))}"
                 )
                 yield Finding(place, message, "train: train")
+    for at, entry in specs(suite, "sample_metrics"):
+        judge = entry.get("judge")
+        if isinstance(judge, dict):
+            for how, names in _seen_through_others(suite, judge.get("classifier")):
+                seen = lineage.of(names)[1]
+                if seen:
+                    message = (
+                        f"a judge may only have seen real images; {judge['classifier']!r} learns from samples of "
+                        f"{', '.join(sorted(seen))} through {how}"
+                    )
+                    yield Finding((*at, "judge", "classifier"), message, "choose a classifier without it")
 
 
-def _edges(suite: Mapping[str, Any]) -> dict[Key, list[Key]]:
-    edges: dict[Key, list[Key]] = {}
-
-    def images(value: Any) -> list[Key]:
-        return [("image_sets", name) for _, name in texts(value, ()) if name not in SPLITS]
-
-    for at, entry in entries(suite, "image_sets"):
-        parts = entry if isinstance(entry, list) else [entry]
-        samples = [part.get("samples") for part in parts if isinstance(part, dict)]
-        drawn = [("generators", name) for name in samples if isinstance(name, str)]
-        edges["image_sets", str(at[1])] = images(entry) + drawn
-    for section in ("generators", "pretrained"):
-        for at, entry in specs(suite, section):
-            edges[section, str(at[1])] = images(entry.get("images"))
-    for at, entry in specs(suite, "classifiers"):
-        found: list[tuple[str, Any]] = [("pretrained", entry.get("init"))]
-        for key, section in (("teacher", "classifiers"), ("from", "generators")):
-            inner = entry.get(key)
-            if isinstance(inner, dict):
-                found += [(section, inner.get(section[:-1]))]
-                found += [("image_sets", name) for _, name in images(inner.get("train"))]
-        edges["classifiers", str(at[1])] = [(section, name) for section, name in found if isinstance(name, str)]
-    return edges
-
-
-def _circles(suite: Mapping[str, Any]) -> Iterator[Finding]:
-    edges = _edges(suite)
-    order = {key: i for i, key in enumerate(edges)}
-    finished: set[Key] = set()
-    for start in edges:
-        if start in finished:
-            continue
-        # an own stack: a chain of teachers may be longer than Python's
-        path: list[Key] = [start]
-        depth_of = {start: 0}
-        todo = [iter(edges[start])]
-        while todo:
-            following = next(todo[-1], None)
-            if following is None:
-                todo.pop()
-                last = path.pop()
-                del depth_of[last]
-                finished.add(last)
-            elif following in depth_of:
-                circle = path[depth_of[following] :]
-                first = min(circle, key=order.__getitem__)
-                turn = circle.index(first)
-                circle = [*circle[turn:], *circle[:turn], first]
-                words = " -> ".join(f"{_singular(section)} {name!r}" for section, name in circle)
-                yield Finding(first, f"goes in a circle: {words}", "break it at one of these", on_key=True)
-            elif following in edges and following not in finished:
-                depth_of[following] = len(path)
-                path.append(following)
-                todo.append(iter(edges[following]))
-
-
-def _singular(section: str) -> str:
-    return {"image_sets": "image set", "pretrained": "pretrained encoder"}.get(section, section.removesuffix("s"))
+def _seen_through_others(suite: Mapping[str, Any], classifier: Any) -> Iterator[tuple[str, Any]]:
+    """(through whom, image sets) that a classifier learns from besides its own training set, at any depth."""
+    classifiers, pretrained = ({at[1]: entry for at, entry in specs(suite, s)} for s in ("classifiers", "pretrained"))
+    generators = {at[1]: entry for at, entry in specs(suite, "generators")}
+    visited: set[str] = set()
+    while isinstance(classifier, str) and classifier in classifiers and classifier not in visited:
+        visited.add(classifier)
+        entry = classifiers[classifier]
+        encoder = pretrained.get(str(entry.get("init")))
+        if encoder is not None:
+            yield f"its encoder {entry['init']!r}", encoder.get("images")
+        source, teacher = entry.get("from"), entry.get("teacher")
+        if isinstance(source, dict) and source.get("generator") in generators:
+            yield f"the generator {source['generator']!r}", generators[source["generator"]].get("images")
+        if not isinstance(teacher, dict):
+            return
+        classifier = teacher.get("classifier")
+        yield f"its teacher {classifier!r}", teacher.get("train")
 
 
 def task_findings(suite: Mapping[str, Any], tasks: Tasks) -> Iterator[Finding]:

@@ -252,7 +252,7 @@ class Planner:
         spec = self.suite.pretrained[name]
         parts = self.image_parts(spec.images, seeds)
         model = self.model("pretrainer", spec.plugin, spec.params, None)
-        seed = f"seed={seeds.pretrain}" + (f".{seeds.generator}" if parts.generated else "")
+        seed = f"seed={seeds.pretrain}" + (f",generator-seed={seeds.generator}" if parts.generated else "")
         return self._train(f"train/pretrainer/{name}/{seed}", model, spec.budget, parts, seeds.pretrain)
 
     def classifier(self, name: str, train: str | Sequence[str], task: str, seeds: SeedContext) -> Stage:
@@ -265,14 +265,28 @@ class Planner:
         parts = self.image_parts(train, seeds)
         helpers = helpers_of(self, spec, parts, task, seeds)
         model = self.model("classifier", spec.plugin, spec.params, task)
+        roles = self.seed_roles(name, train)
         words = [f"seed={seeds.classifier}"]
-        if parts.generated:
-            words.append(f"generator-seed={seeds.generator}")
-        if spec.init is not None:
-            words.append(f"pretrain-seed={seeds.pretrain}")
+        words += [f"{role}-seed={getattr(seeds, role)}" for role in ("generator", "pretrain") if role in roles]
         label = f"train/classifier/{name}/{set_name(train)}/{task}/{','.join(words)}"
         images = taught(parts, task, self.tasks)
         return self._train(label, model, spec.budget, parts, seeds.classifier, images, helpers)
+
+    def seed_roles(self, name: str, train: str | Sequence[Any]) -> set[str]:
+        """Roles whose seeds a classifier depends on, through its images, its encoder or its teacher."""
+        spec = self.suite.classifiers[name]
+        if spec.from_ is not None:
+            return {"generator"}
+        roles = {"classifier"}
+        if self.generated(train):
+            roles.add("generator")
+        if spec.init is not None:
+            roles.add("pretrain")
+            if self.generated(self.suite.pretrained[spec.init].images):
+                roles.add("generator")
+        if spec.teacher is not None:
+            roles |= self.seed_roles(spec.teacher.classifier, spec.teacher.train)
+        return roles
 
     def classifier_model(self, name: str, task: str) -> tuple[dict[str, Any], dict[str, Any] | None, Card]:
         """How to build the model behind a classifier's name."""

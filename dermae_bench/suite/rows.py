@@ -181,6 +181,8 @@ class RowPlanner:
             "resamples": RESAMPLES,
         }
         label = f"score/{predictions.name.removeprefix('predict/')}/{task}"
+        if rename:
+            label += f"/{'+'.join(rename.values())}"
         known = work["trained"] is not None and work["task"] is not None
         inputs = {"predictions": predictions, "prepare": self.plan.prepare()}
         return self.plan.add("score", label, work, work if known else None, cards, inputs)
@@ -203,29 +205,13 @@ class RowPlanner:
 
     # -- seeds -------------------------------------------------------------------------------------------------
 
-    def _roles(self, name: str, train: str | Sequence[Any]) -> set[str]:
-        """Roles whose seeds a classifier row depends on."""
-        spec = self.suite.classifiers[name]
-        if spec.from_ is not None:
-            return {"generator"}
-        roles = {"classifier"}
-        if self.plan.generated(train):
-            roles.add("generator")
-        if spec.init is not None:
-            roles.add("pretrain")
-            if self.plan.generated(self.suite.pretrained[spec.init].images):
-                roles.add("generator")
-        if spec.teacher is not None:
-            roles |= self._roles(spec.teacher.classifier, spec.teacher.train)
-        return roles
-
     def _contexts(self, name: str, train: str | Sequence[Any]) -> list[SeedContext]:
-        seeds, roles = self.suite.seeds, self._roles(name, train)
+        seeds, roles = self.suite.seeds, self.plan.seed_roles(name, train)
         axes = [getattr(seeds, role) if role in roles else (0,) for role in ("generator", "pretrain", "classifier")]
         return [SeedContext(*choice) for choice in product(*axes)]
 
     def _used(self, name: str, train: str | Sequence[Any], context: SeedContext) -> dict[str, int]:
-        roles = self._roles(name, train)
+        roles = self.plan.seed_roles(name, train)
         return {role: getattr(context, role) for role in ("generator", "pretrain", "classifier") if role in roles}
 
 

@@ -1,6 +1,14 @@
 """Pretraining on images without labels lifts a fine-tune on 5 % of the labels.
 
-FIGURES
+Measured in 5.3 core-minutes, balanced accuracy on 1,222 test images (chance is .143) over three seeds of the fine-tune:
+.637 (sd .011) from the pretrained encoder, .532 (.036) from the same encoder before its first step, .483 (.036) from
+scratch. The labels are those of all 197 photographs of 5 % of the training lesions, seen 32 times each.
+
+The untrained encoder is here because its sine-cosine positions and Xavier weights alone make a small transformer learn
+faster than timm's own start does: what is above it was learned from pixels. Settings in which the labels alone carry
+a network further lift less, in the same order of starts: .686 (.018), .646 (.014), .640 (.044) at 24 px with 1,500
+steps of pretraining and 300 of fine-tuning; .642 (.007), .635 (.009), .575 (.076) at 32 px with patches of 8 px,
+norm_pix, 1,000 steps of 128 images and 400 of fine-tuning.
 """
 
 from __future__ import annotations
@@ -24,7 +32,7 @@ from dermae_bench.execute.checkpoints import Checkpoints
 from dermae_bench.execute.run import BudgetOf, FitRun, reseed
 from dermae_bench.plugin.images import ImageSet, Part
 
-SIZE = 24
+SIZE = 32
 SEEDS = (0, 1, 2)
 NET: dict[str, Any] = {
     "arch": "vit_tiny_patch16_224",
@@ -34,24 +42,16 @@ NET: dict[str, Any] = {
 
 @pytest.mark.slow
 def test_pretraining_lifts_a_fine_tune_on_five_percent_of_the_labels() -> None:
-    """Against timm's own start, and against the pretrainer's start before its first step.
-
-    The latter shows that it is what was learned that helps: sine-cosine positions and Xavier weights alone make a
-    small transformer learn faster.
-    """
     phantom = Drawn(images=6000)
-    unlabelled, few, test = phantom.unlabelled(), phantom.few(0.05), phantom.labelled(phantom.of("test"))
-    reseed(0, "init")
-    pretrainer = MAE(
-        MAE.Config(**NET, norm_pix=False, crop=None, decoder_width=64, decoder_depth=1, decoder_heads=2, lr=1e-3),
-        replace(phantom.task, classes=()),
-    )
-    untrained = {name: tensor.clone() for name, tensor in pretrainer.encoder().items()}
-    spend(pretrainer, unlabelled, steps=1500, batch=64, seed=0)
-    starts = {"pretrained": pretrainer.encoder(), "untrained": untrained, "scratch": None}
-    found = {name: np.array([fine_tuned(start, few, test, seed) for seed in SEEDS]) for name, start in starts.items()}
-    print({name: scores.round(3).tolist() for name, scores in found.items()})
-    for other in ("untrained", "scratch"):
+    few, test = phantom.few(0.05), phantom.labelled(phantom.of("test"))
+    untrained, pretrained = encoders(phantom, seed=0)
+    starts = {"pretrained": pretrained, "untrained": untrained, "scratch": None}
+    answers = {name: [fine_tuned(start, few, test, seed) for seed in SEEDS] for name, start in starts.items()}
+    assert test.labels is not None
+    majority = np.bincount(test.labels).max() / len(test)
+    assert min(np.mean(decided == test.labels) for decided in answers["scratch"]) > majority
+    found = {name: np.array([balanced(decided, test.labels) for decided in arm]) for name, arm in answers.items()}
+    for other in ("scratch", "untrained"):
         lift = found["pretrained"].mean() - found[other].mean()
         assert lift > max(found["pretrained"].std(ddof=1), found[other].std(ddof=1)), found
 
@@ -92,6 +92,16 @@ class Drawn:
         )
 
 
+def encoders(phantom: Drawn, seed: int) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
+    """What a fine-tune can start from before the first and after the last step of pretraining."""
+    reseed(seed, "init")
+    config = MAE.Config(**NET, norm_pix=False, crop=None, decoder_width=64, decoder_depth=1, decoder_heads=2, lr=1e-3)
+    pretrainer = MAE(config, replace(phantom.task, classes=()))
+    untrained = {name: tensor.clone() for name, tensor in pretrainer.encoder().items()}
+    spend(pretrainer, phantom.unlabelled(), steps=1000, batch=64, seed=seed)
+    return untrained, pretrainer.encoder()
+
+
 def spend(model: Any, images: ImageSet, *, steps: int, batch: int, seed: int) -> None:
     """Fit as a stage does, and leave the model in eval mode."""
     with tempfile.TemporaryDirectory() as folder:
@@ -102,15 +112,19 @@ def spend(model: Any, images: ImageSet, *, steps: int, batch: int, seed: int) ->
     model.eval()
 
 
-def fine_tuned(start: Mapping[str, Tensor] | None, few: ImageSet, test: ImageSet, seed: int) -> float:
-    """Balanced accuracy on the test images after the same fine-tune from whatever start."""
+def fine_tuned(start: Mapping[str, Tensor] | None, few: ImageSet, test: ImageSet, seed: int) -> NDArray[np.int64]:
+    """Class numbers of the test images after the same fine-tune from whatever start."""
     assert few.task is not None
     reseed(seed, "init")
     model = TimmClassifier(TimmClassifier.Config(**NET, lr=1e-3), few.task)
     if start is not None:
         model.start_from(start)
-    spend(model, few, steps=300, batch=32, seed=seed)
+    spend(model, few, steps=200, batch=32, seed=seed)
     with torch.inference_mode():
-        decided = torch.cat([model(images) for images in test[:].split(256)]).argmax(1).numpy()
-    assert test.labels is not None
-    return float(np.mean([(decided[test.labels == label] == label).mean() for label in np.unique(test.labels)]))
+        decided: NDArray[np.int64] = torch.cat([model(images) for images in test[:].split(256)]).argmax(1).numpy()
+    return decided
+
+
+def balanced(decided: NDArray[np.int64], labels: NDArray[np.int64]) -> float:
+    """Mean recall of the classes."""
+    return float(np.mean([(decided[labels == label] == label).mean() for label in np.unique(labels)]))

@@ -271,3 +271,10 @@ def test_commands_that_only_read_import_nothing_heavy(bench: Bench, suite: Suite
             check=False,
         )
         assert done.returncode == 0, (words, done.stderr[-2000:])
+
+
+def test_a_missing_reference_is_told_before_anything_runs(bench: Bench, suite: Suite, tmp_path: Path) -> None:
+    for command in ("validate", "plan", "run"):
+        ran = bench(command, suite(reference="nowhere.csv"))
+        assert (ran.code, "nowhere.csv is not there" in ran.err) == (2, True)
+    assert not (tmp_path / "results").exists()

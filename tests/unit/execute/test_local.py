@@ -287,9 +287,11 @@ def test_a_server_that_died_unnoticed_is_replaced_at_the_next_submit(forked, beg
 
 
 DRIVER = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from dermae_bench.execute.local import LocalBackend
+# a shell's background job inherits that SIGINT is ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)
 backend = LocalBackend(["json"], fork=sys.argv[2] != "alone")
 for name in sys.argv[3:]:
     backend.submit(name, Path(sys.argv[1], name), "misbehaving:" + name)

@@ -171,3 +171,20 @@ def test_a_file_of_eight_columns_is_read_as_before(tmp_path: Path) -> None:
     (row,), (record,), (number,) = reference_rows(path)
     assert row.marks == ("reported: table 2",) and record.value == 12.5 and record.n == 0
     assert (number.beside, number.note, number.n) == ("", "", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (f"{HEAD}\nclassifiers,a,t,d,accuracy,.5,1,{'x' * 200_000}\n".encode(), "no CSV in UTF-8"),
+        (HEAD.encode() + b"\nclassifiers,\xff,t,d,accuracy,.5,1,x\n", "no CSV in UTF-8"),
+        (f"{HEAD}\nclassifiers,a,t,d,accuracy,.5,-3,x\n".encode(), "line 2: n must be"),
+        (f"{HEAD}\nclassifiers,a,t,d,accuracy,.5,{10**26},x\n".encode(), "line 2: n must be"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "reference.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError) as refused:
+        reference_rows(path)
+    assert words in str(refused.value)

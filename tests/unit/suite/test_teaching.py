@@ -10,6 +10,8 @@ import pytest
 import yaml
 from planning import Planned, plan_of
 
+from dermae_bench.errors import UserError
+
 SUITE: dict[str, Any] = {
     "version": 1,
     "suite": "taught",
@@ -112,7 +114,7 @@ def test_pretraining_ignores_who_labels_its_images(tmp_path: Path) -> None:
     free = {**SUITE["image_sets"], "free": ["train", {"samples": "ddpm", "count": 30}]}
     mae = {"mae": {**SUITE["pretrained"]["mae"], "images": "free"}}
     with_mark, without = planned(tmp_path), planned(tmp_path, image_sets=free, pretrained=mae)
-    name = "train/pretrainer/mae/seed=0.0"
+    name = "train/pretrainer/mae/seed=0,generator-seed=0"
     assert with_mark[name].key == without[name].key
 
 
@@ -170,3 +172,43 @@ def test_init_and_teacher_work_across_training_sets(plan: Planned) -> None:
     encoder = fitted.inputs["teacher"].inputs["init"]
     assert encoder.name.startswith("train/pretrainer/mae/")
     assert [part.get("split") for part in encoder.work["images"]] == ["train", None]
+
+
+def test_every_stage_has_a_name_of_its_own_and_a_plan_without_data_as_many_stages(tmp_path: Path) -> None:
+    line = {"samples": ["ddpm", "guided"], "count": 8}
+    changes: dict[str, Any] = {
+        "seeds": {"generator": [0, 1], "pretrain": [0, 1], "classifier": [0, 1]},
+        "generator_rows": [line],
+        "sample_metrics": [
+            {"metric": "fd", "extractor": "lite0"},
+            {"metric": "class-agreement", "judge": {"classifier": "plain", "train": "train"}},
+        ],
+        "classifiers": {
+            **SUITE["classifiers"],
+            "plain": {"plugin": "timm", "budget": "short", "params": {"arch": "v"}},
+        },
+        "rows": [*SUITE["rows"], {"classifiers": ["plain"], "train": "train"}],
+    }
+    there = planned(tmp_path, **changes)
+    names = [stage.name for stage in there.stages]
+    assert not [name for name, count in Counter(names).items() if count > 1]
+    data = {"plugin": "ham10000", "params": {"image_size": 32, "root": str(tmp_path / "nowhere")}}
+    absent = planned(tmp_path, **changes, dataset=data)
+    assert absent.missing is not None
+    assert len(absent.stages) == len(there.stages)
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ({"train": {"MEL": 9, "NV": 9, "BCC": 9}}, "already as frequent"),
+        ({"train": {"MEL": 9, "NV": 4, "BCC": 0}}, "cannot have learnt BCC"),
+    ],
+)
+def test_what_cannot_be_filled_up_is_told_before_anything_runs(
+    tmp_path: Path, counts: dict[str, dict[str, int]], words: str
+) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(yaml.safe_dump(SUITE))
+    with pytest.raises(UserError, match=words):
+        plan_of(path, tmp_path, counts=counts)
