@@ -79,7 +79,9 @@ def unlabelled_samples_get_the_teachers_labels(folder: Path) -> None:
     assert not any(found.summary["labelled_by_teacher"] for name, found in fits.items() if name != fit.name)
     with (folder / "tiny" / "classifiers.csv").open(newline="") as stream:
         marks = {(row["classifier"], row["train"]): row["marks"] for row in csv.DictReader(stream)}
-    assert marks["student", "unconditional"] == "samples of pixels labelled by teacher teacher (train)"
+    told = ", ".join(f"{name} {count}" for name, count in fit.summary["labelled_by_teacher"].items() if count)
+    expected = f"samples of pixels labelled by teacher teacher (train); teacher's labels: {told}"
+    assert marks["student", "unconditional"] == expected
     assert marks["student", "train"] == marks["teacher", "train"] == ""
 
 
