@@ -104,7 +104,7 @@ def _cell(records: Sequence[Record], info: RowInfo, identity: str) -> Cell:
     warnings = tuple(dict.fromkeys(text for record in records for text in record.warnings))
     values = [record.value for record in records if record.value is not None]
     expected = max(len(info.seeds), len(records))
-    cell = Cell(n=records[0].n or None, identity=identity, warnings=warnings)
+    cell = Cell(n=records[0].n, identity=identity, warnings=warnings)
     broken = next((record.status for record in records if record.status.startswith("failed")), None)
     if broken is None and len(values) < expected and info.status == "failed":
         broken = "failed"

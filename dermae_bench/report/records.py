@@ -36,8 +36,8 @@ class Record:
     """None unless `status` is ``ok``."""
     low: float | None = None
     high: float | None = None
-    n: int
-    """Images the number was taken over."""
+    n: int | None
+    """Images the number was taken over; None where a publication does not tell it."""
     unit: str
     better: str
     """higher, lower or neither."""

@@ -107,7 +107,7 @@ def _record(item: Reported) -> Record:
         kind="reported",
         metric=item.metric,
         value=item.value,
-        n=item.n or 0,
+        n=item.n,
         unit="1",
         better="neither",
         identity={"reported": item.source},

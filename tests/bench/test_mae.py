@@ -7,9 +7,6 @@ shared by the batch. So the lighter the decoder, the larger the gain; multiply-a
 
 from __future__ import annotations
 
-import itertools
-import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,12 +17,11 @@ from dermae_plugins.classifiers.mae import MAE
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from dermae_bench.execute.checkpoints import Checkpoints
-from dermae_bench.execute.run import BudgetOf, FitRun, reseed
+from dermae_bench.execute.run import BudgetOf, reseed
 from dermae_bench.plugin.checking import check
 from dermae_bench.plugin.params import build, schema_of
 from tests.bench.conftest import Race
-from tests.bench.test_steps import STEPS, images, peer_stepper
+from tests.bench.test_steps import STEPS, fitting, images, peer_stepper
 
 pytestmark = pytest.mark.bench
 
@@ -72,25 +68,8 @@ def their_model(sizes: Mapping[str, int]) -> Any:
 
 def our_stepper(sizes: Mapping[str, int], batch: int, folder: Path) -> Callable[[], list[float]]:
     """Seconds of each of a few steps as in a stage: batch, normalisation, order, loss, step, finite check, curves."""
-    data, model = images(SIZE), our_model(sizes)
-
-    def run() -> list[float]:
-        moments: list[float] = []
-        with tempfile.TemporaryDirectory(dir=folder) as own:
-            fit = FitRun(
-                model,
-                BudgetOf(steps=STEPS + 1, batch_size=batch, clip=None),
-                0,
-                torch.device("cpu"),
-                Checkpoints(Path(own)),
-                report=lambda done, total, loss: moments.append(time.perf_counter()),
-            )
-            model.fit(data, fit)
-            fit.check_spent()
-        # the first step of a run makes the optimiser
-        return [after - before for before, after in itertools.pairwise(moments)]
-
-    return run
+    budget = BudgetOf(steps=STEPS + 1, batch_size=batch, clip=None)
+    return fitting(our_model(sizes), images(SIZE), folder, budget)
 
 
 def their_step(net: Any) -> Callable[[Tensor, Tensor], float]:

@@ -61,10 +61,15 @@ def stepper(
     reseed(0, "init")
     model: Any = cls(build(cls.Config, values), data.task)
 
+    return fitting(model, data, folder, BudgetOf(steps=STEPS + 1, batch_size=batch, ema=0.9999, clip=clip))
+
+
+def fitting(model: Any, data: ImageSet, folder: Path, budget: BudgetOf) -> Callable[[], list[float]]:
+    """Seconds of each step but the first of a fit under the harness's run."""
+
     def run() -> list[float]:
         moments: list[float] = []
         with tempfile.TemporaryDirectory(dir=folder) as own:
-            budget = BudgetOf(steps=STEPS + 1, batch_size=batch, ema=0.9999, clip=clip)
             fit = FitRun(
                 model,
                 budget,

@@ -139,7 +139,7 @@ def example() -> Boards:
         classifier("cnn", "diagnosis", 0.9, train="leaky", marks=("leaky: photographs of one lesion on both sides",),
                    identity={"leaky": True}),
         classifier("majority class", "diagnosis", 0.11, kind="floor", half=None),
-        classifier("DermAE", "diagnosis", 0.83, kind="reported", half=None, identity={"reported": "table 1"}, n=0,
+        classifier("DermAE", "diagnosis", 0.83, kind="reported", half=None, identity={"reported": "table 1"}, n=None,
                    marks=("reported: table 1",), seeds=(0,)),
         classifier("cnn", "malignancy", 0.71, warnings=("class DF has 4 test images",)),
         classifier("vit", "malignancy", 0.69),

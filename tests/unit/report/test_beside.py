@@ -169,7 +169,7 @@ def test_a_file_of_eight_columns_is_read_as_before(tmp_path: Path) -> None:
     path = tmp_path / "reference.csv"
     path.write_text(f"{HEAD}\ngenerators,ddpm,ddim,,fd,12.5,,table 2\n")
     (row,), (record,), (number,) = reference_rows(path)
-    assert row.marks == ("reported: table 2",) and record.value == 12.5 and record.n == 0
+    assert row.marks == ("reported: table 2",) and record.value == 12.5 and record.n is None
     assert (number.beside, number.note, number.n) == ("", "", None)
 
 
