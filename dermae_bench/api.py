@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from dermae_bench.plugin.images import resize as resize
     from dermae_bench.plugin.images import to_uint8 as to_uint8
     from dermae_bench.plugin.measures import Column as Column
+    from dermae_bench.plugin.measures import Comparison as Comparison
     from dermae_bench.plugin.measures import CostMetric as CostMetric
     from dermae_bench.plugin.measures import Features as Features
     from dermae_bench.plugin.measures import PredictionMetric as PredictionMetric
     from dermae_bench.plugin.measures import Predictions as Predictions
     from dermae_bench.plugin.measures import SampleMetric as SampleMetric
+    from dermae_bench.plugin.moments import moments as moments
     from dermae_bench.plugin.noise import Noise as Noise
     from dermae_bench.plugin.noise import seed_of as seed_of
     from dermae_bench.plugin.params import Between as Between
@@ -50,7 +52,10 @@ if TYPE_CHECKING:
     from dermae_bench.plugin.schedules import constant as constant
     from dermae_bench.plugin.schedules import cosine as cosine
     from dermae_bench.plugin.schedules import schedule as schedule
+    from dermae_bench.plugin.splits import SplitRule as SplitRule
+    from dermae_bench.plugin.splits import divided_groups as divided_groups
     from dermae_bench.plugin.splits import lesion_grouped as lesion_grouped
+    from dermae_bench.plugin.splits import split_rule as split_rule
     from dermae_bench.plugin.weights import load_weights as load_weights
     from dermae_bench.plugin.weights import state_digest as state_digest
 
@@ -64,11 +69,14 @@ _HOMES = {
     "plugin.flops": ("count_macs", "count_macs_fvcore"),
     "plugin.hookspecs": ("hookimpl",),
     "plugin.images": ("RESIZE_PROTOCOL", "ImageSet", "from_uint8", "resize", "to_uint8"),
-    "plugin.measures": ("Column", "CostMetric", "Features", "PredictionMetric", "Predictions", "SampleMetric"),
+    "plugin.measures": (
+        "Column", "Comparison", "CostMetric", "Features", "PredictionMetric", "Predictions", "SampleMetric",
+    ),
+    "plugin.moments": ("moments",),
     "plugin.noise": ("Noise", "seed_of"),
     "plugin.params": ("Between", "File", "Folder"),
     "plugin.schedules": ("constant", "cosine", "schedule"),
-    "plugin.splits": ("lesion_grouped",),
+    "plugin.splits": ("SplitRule", "divided_groups", "lesion_grouped", "split_rule"),
     "plugin.weights": ("load_weights", "state_digest"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -18,7 +18,7 @@ from typing import Any
 
 from dermae_bench.errors import BenchError, DataMissing, PluginError
 from dermae_bench.plugin.checking import check
-from dermae_bench.plugin.data import SPLITS
+from dermae_bench.plugin.data import SPLITS, Example
 from dermae_bench.plugin.loading import load_plugin
 from dermae_bench.plugin.params import build, schema_of
 from dermae_bench.plugin.sources import sources_of
@@ -63,9 +63,23 @@ def _flags(kind: str, cls: type[Any]) -> dict[str, Any]:
 
         bases = {"prediction": measures.PredictionMetric, "sample": measures.SampleMetric, "cost": measures.CostMetric}
         flags["metric"] = next(name for name, base in bases.items() if issubclass(cls, base))
+        if flags["metric"] == "prediction":
+            flags["validates"] = cls.validates
+        elif flags["metric"] == "sample":
+            flags |= {"over": cls.over, "reads": sorted(cls.reads)}
     if kind == "dataset":
-        flags["home"] = cls.home
+        tests = {name: _names(cls, "test_contained_in", held) for name, held in cls.test_contained_in.items()}
+        contained = _names(cls, "contained_in", cls.contained_in)
+        flags |= {"home": cls.home, "contained_in": contained, "test_contained_in": tests}
+    elif corpora := getattr(cls, "corpora", ()):
+        flags["corpora"] = _names(cls, "corpora", corpora)
     return flags
+
+
+def _names(cls: type[Any], field: str, held: Any) -> list[str]:
+    if not isinstance(held, tuple | list) or not all(isinstance(name, str) and name for name in held):
+        raise PluginError(f"{cls.__name__}.{field} must be a tuple of names, not {held!r}")
+    return list(held)
 
 
 def _distributions(modules: tuple[str, ...]) -> list[str]:
@@ -76,8 +90,8 @@ def _distributions(modules: tuple[str, ...]) -> list[str]:
 def make_tasks(reference: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
     """The tasks of a dataset under checked params, and how many images of each class there are.
 
-    `counts` is {split: {class of the root task: images}}, or None while the data are missing or cannot be read:
-    the stage that prepares them says what is wrong.
+    `counts` is {split: {class of the root task: images}} and `attributes` {name: number or text}; both are None while
+    the data are missing or cannot be read: the stage that prepares them says what is wrong.
     """
     _, cls = load_plugin(reference["name"], reference["module"], reference["file"])
     config = build(cls.Config, params)
@@ -85,14 +99,29 @@ def make_tasks(reference: dict[str, Any], params: dict[str, Any]) -> dict[str, A
         tasks = cls.tasks(config)
     except DataMissing as error:
         return {"missing": str(error)}
-    return {"tasks": [asdict(task) for task in tasks], "counts": _counts(cls, config, tasks[0].classes)}
-
-
-def _counts(cls: type[Any], config: Any, classes: Sequence[str]) -> dict[str, dict[str, int]] | None:
     try:
-        found = Counter((example.split, example.label) for example in cls(config).examples())
+        examples = list(cls(config).examples())
     except Exception:  # noqa: BLE001 (told where the images are read; a plan needs the tasks alone)
+        examples = []
+    counts = _counts(examples, tasks[0].classes)
+    return {"tasks": [asdict(task) for task in tasks], "counts": counts, "attributes": _attributes(examples)}
+
+
+def _attributes(examples: Sequence[Example]) -> dict[str, str] | None:
+    """Name of each attribute -> ``number`` or ``text``; None without images to look at."""
+    if not examples:
         return None
+    known: dict[str, set[type]] = {}
+    for example in examples:
+        for name, value in example.attributes.items():
+            known.setdefault(name, set()).update(() if value is None else (type(value),))
+    return {name: "number" if kinds and str not in kinds else "text" for name, kinds in known.items()}
+
+
+def _counts(examples: Sequence[Example], classes: Sequence[str]) -> dict[str, dict[str, int]] | None:
+    if not examples:
+        return None
+    found = Counter((example.split, example.label) for example in examples)
     if not {label for _, label in found} <= set(classes) or not {split for split, _ in found} <= set(SPLITS):
         return None
     return {split: {name: found[split, name] for name in classes} for split in SPLITS}

@@ -24,7 +24,7 @@ from dermae_bench.errors import DataMissing, PluginError
 from dermae_bench.plugin.hookspecs import GROUP
 from dermae_bench.plugin.sources import Sources, sources_of
 
-CARD_VERSION = 4
+CARD_VERSION = 5
 CARD_SECONDS = 600
 """How long importing plugins for their cards may take before the child is ended."""
 
@@ -266,14 +266,19 @@ class Catalog:
         found: dict[str, dict[str, int]] | None = self._dataset(name, params, facts)["counts"]
         return found
 
+    def attributes(self, name: str, params: Mapping[str, Any], facts: Any) -> dict[str, str] | None:
+        """Attribute of the images -> ``number`` or ``text``, as `counts`."""
+        found: dict[str, str] | None = self._dataset(name, params, facts)["attributes"]
+        return found
+
     def _dataset(self, name: str, params: Mapping[str, Any], facts: Any) -> Mapping[str, Any]:
-        """{"tasks", "counts"} of a dataset."""
+        """{"tasks", "counts", "attributes"} of a dataset."""
         reference = self.reference(name)
         key = digest_of([CARD_VERSION, "dataset", name, self.sources(reference).digest, facts])
         path = self.cache / "tasks" / f"{key[:32]}.json"
         try:
             known = json.loads(path.read_text())
-            if isinstance(known, dict) and {"tasks", "counts"} <= set(known):
+            if isinstance(known, dict) and {"tasks", "counts", "attributes"} <= set(known):
                 return known
         except (OSError, ValueError):
             # not asked before, or half a file

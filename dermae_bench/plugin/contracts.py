@@ -143,6 +143,8 @@ class Model(nn.Module, ABC):
     """Frozen keyword-only dataclass with every field documented; its schema checks the suite's `params:`."""
     tiny: ClassVar[Mapping[str, Any]] = {}
     """Config values small enough for the conformance kit (16-32 px, 2 steps)."""
+    corpora: ClassVar[tuple[str, ...]] = ()
+    """Data collections (ImageNet-1k, ISIC 2019, ...) that weights which the plugin brings itself were trained on."""
     input_size: int | None = None
     """Side in pixels the model wants; images of another size are resized on integers by the harness."""
 

@@ -67,6 +67,11 @@ class Dataset(ABC):
     """Config values small enough for the conformance kit; empty when the kit cannot make the data."""
     home: ClassVar[str] = ""
     """Where a person gets the data, in one line; shown when they are missing."""
+    contained_in: ClassVar[tuple[str, ...]] = ()
+    """Public data collections that these images are part of (HAM10000, ISIC 2019, ...): weights that were trained on
+    one of them may have seen the test set. A dataset of anybody's images may have a param of the same name."""
+    test_contained_in: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Param -> collections of the test images where that param is given, in place of `contained_in`."""
 
     def __init__(self, config: Any) -> None:
         self.config = config

@@ -18,6 +18,9 @@ class Extractor(nn.Module, ABC):
 
     Config: ClassVar[type]
     tiny: ClassVar[Mapping[str, Any]] = {}
+    corpora: ClassVar[tuple[str, ...]] = ()
+    """Data collections (ImageNet-1k, ISIC 2019, ...) that the weights of the plugin were trained on: those that it
+    brings, or those of the file that it was written for."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,3 +110,28 @@ class ImageSet:
                 inside = shard == s
                 out[here[inside]] = self.parts[p].pixels[s][rows[inside] - starts[s]]
         return out
+
+    def take(self, positions: Sequence[int] | NDArray[np.int64]) -> ImageSet:
+        """The images at ascending `positions`, as a set of their own; pixels stay where they are.
+
+        Raises:
+            ValueError: positions are not ascending, so ids and pixels would not agree (parts keep their order).
+        """
+        wanted = np.asarray(positions, dtype=np.int64)
+        if np.any(np.diff(wanted) <= 0):
+            raise ValueError("positions must be ascending")
+        starts = np.cumsum([0, *(len(part.rows) for part in self.parts)])
+        parts = []
+        for p, part in enumerate(self.parts):
+            inside = wanted[(wanted >= starts[p]) & (wanted < starts[p + 1])]
+            parts.append(Part(part.pixels, part.rows[inside - starts[p]]))
+        return replace(
+            self,
+            parts=parts,
+            ids=[self.ids[i] for i in wanted],
+            groups=[self.groups[i] for i in wanted],
+            labels=self.labels[wanted] if self.labels is not None else None,
+            captions=[self.captions[i] for i in wanted] if self.captions is not None else None,
+            teacher_logits=self.teacher_logits[wanted] if self.teacher_logits is not None else None,
+            attributes={name: [values[i] for i in wanted] for name, values in self.attributes.items()},
+        )

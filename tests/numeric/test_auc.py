@@ -1,51 +1,35 @@
-"""Area under the ROC curve against scikit-learn, with and without weights and ties."""
+"""Areas under the ROC curve against scikit-learn, with and without weights and ties."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from said import binary, predictions, random_case, softmax
+from sklearn.metrics import roc_auc_score
 
 from dermae_bench import api
-from dermae_bench.builtin.metrics.auc import AUCOneVsRestMacro, weighted_auc
+from dermae_bench.builtin.metrics.auc import AUCBinary, AUCOneVsRestMacro
+from dermae_bench.builtin.metrics.roc import along, area
 
-METRIC = AUCOneVsRestMacro(AUCOneVsRestMacro.Config())
+MACRO = AUCOneVsRestMacro(AUCOneVsRestMacro.Config())
+BINARY = AUCBinary(AUCBinary.Config())
 NAME = "auc-ovr-macro"
-
-
-def predictions(labels: np.ndarray, logits: np.ndarray) -> api.Predictions:
-    task = api.Task(name="t", classes=tuple(f"c{number}" for number in range(logits.shape[1])))
-    ids = [str(number) for number in range(len(labels))]
-    return api.Predictions(task=task, ids=ids, groups=ids, labels=labels, logits=logits.astype(np.float32))
-
-
-def random_case(seed: int, n: int = 200, classes: int = 5, levels: int | None = None) -> api.Predictions:
-    rng = np.random.default_rng(seed)
-    labels = np.r_[np.arange(classes), rng.integers(0, classes, n - classes)]
-    logits = rng.standard_normal((n, classes))
-    logits[np.arange(n), labels] += 1
-    return predictions(labels, logits if levels is None else np.round(logits * levels) / levels)
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    raised = np.exp(logits.astype(np.float64))
-    # rounded, because rows that tie by right differ in the last bit of their sums
-    return np.round(raised / raised.sum(axis=1, keepdims=True), 12)
 
 
 def test_four_images_by_hand() -> None:
     scores, positive = np.array([0.1, 0.4, 0.4, 0.8]), np.array([False, True, False, True])
     # pairs: (.4 > .1) 1, (.4 = .4) 1/2, (.8 > .1) 1, (.8 > .4) 1
-    assert weighted_auc(scores, positive, np.ones((1, 4)))[0] == 3.5 / 4
+    assert along(area, scores, positive, np.ones((1, 4)))[0] == 3.5 / 4
 
 
 @pytest.mark.parametrize("levels", [None, 1])
 def test_agrees_with_scikit_learn(levels: int | None) -> None:
-    sklearn = pytest.importorskip("sklearn.metrics")
-    said = random_case(0, levels=levels)
-    expected = np.mean(
-        [sklearn.roc_auc_score(said.labels == number, p) for number, p in enumerate(softmax(said.logits).T)]
-    )
-    assert METRIC.values(said)[NAME] == pytest.approx(expected, abs=1e-9)
+    for seed in range(5):
+        said = random_case(seed, levels=levels)
+        areas = [roc_auc_score(said.labels == number, p) for number, p in enumerate(softmax(said.logits).T)]
+        assert MACRO.values(said)[NAME] == pytest.approx(np.mean(areas), abs=1e-9)
+        assert MACRO.per_class(said)["auc"] == pytest.approx(areas, abs=1e-9)
+        assert BINARY.values(said)["auc-binary"] == pytest.approx(areas[1], abs=1e-9)
 
 
 def test_agrees_with_torchmetrics() -> None:
@@ -56,33 +40,42 @@ def test_agrees_with_torchmetrics() -> None:
     expected = multiclass_auroc(
         torch.from_numpy(softmax(said.logits)), torch.from_numpy(said.labels), num_classes=5, average="macro"
     )
-    assert METRIC.values(said)[NAME] == pytest.approx(float(expected), abs=1e-6)
+    assert MACRO.values(said)[NAME] == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_weighted_replicates_agree_with_scikit_learn() -> None:
-    sklearn = pytest.importorskip("sklearn.metrics")
     said = random_case(2, levels=2)
     weights = np.random.default_rng(0).integers(0, 4, (300, 200)).astype(np.float32)
-    ours = METRIC.resampled(said, weights)[NAME]
+    ours, binary_ours = MACRO.resampled(said, weights)[NAME], BINARY.resampled(said, weights)["auc-binary"]
     for replicate in (0, 150, 299):
-        expected = np.mean(
-            [
-                sklearn.roc_auc_score(said.labels == number, scores, sample_weight=weights[replicate])
-                for number, scores in enumerate(softmax(said.logits).T)
-            ]
-        )
-        assert ours[replicate] == pytest.approx(expected, abs=1e-9)
-    assert METRIC.resampled(said, np.ones((1, 200), np.float32))[NAME][0] == pytest.approx(METRIC.values(said)[NAME])
+        areas = [
+            roc_auc_score(said.labels == number, scores, sample_weight=weights[replicate])
+            for number, scores in enumerate(softmax(said.logits).T)
+        ]
+        assert ours[replicate] == pytest.approx(np.mean(areas), abs=1e-9)
+        assert binary_ours[replicate] == pytest.approx(areas[1], abs=1e-9)
 
 
 def test_confident_logits_do_not_tie() -> None:
-    logits = np.array([[0.0, 40.0], [0.0, 41.0], [0.0, 42.0], [0.0, 43.0]])
-    assert METRIC.values(predictions(np.array([0, 0, 1, 1]), logits))[NAME] == 1.0
+    said = binary(np.array([0, 0, 1, 1]), np.array([40.0, 41.0, 42.0, 43.0]))
+    assert MACRO.values(said)[NAME] == BINARY.values(said)["auc-binary"] == 1.0
+
+
+def test_only_the_order_of_the_scores_counts() -> None:
+    rng = np.random.default_rng(4)
+    labels, scores = rng.integers(0, 2, 100), np.round(rng.standard_normal(100), 1)
+    value = BINARY.values(binary(labels, scores))["auc-binary"]
+    assert BINARY.values(binary(labels, np.exp(scores)))["auc-binary"] == value
+    assert BINARY.values(binary(labels, -scores))["auc-binary"] == pytest.approx(1 - value, abs=1e-12)
 
 
 def test_an_absent_class_raises_and_a_replicate_without_it_does_not() -> None:
     said = random_case(3, classes=3)
-    with pytest.raises(api.InvalidOutput, match="c2 has no image"):
-        METRIC.values(predictions(np.where(said.labels == 2, 0, said.labels), said.logits))
+    without = predictions(np.where(said.labels == 2, 0, said.labels), said.logits)
+    with pytest.raises(api.InvalidOutput, match="no image of c2"):
+        MACRO.values(without)
+    areas = MACRO.per_class(without)["auc"]
+    assert np.isnan(areas[2]) and (areas[:2] > 0.5).all()
     weights = (said.labels < 2).astype(np.float32)[None]
-    assert 0.5 < METRIC.resampled(said, weights)[NAME][0] < 1
+    kept = said.at(np.flatnonzero(said.labels < 2))
+    assert MACRO.resampled(said, weights)[NAME][0] == pytest.approx(MACRO.per_class(kept)["auc"][:2].mean())

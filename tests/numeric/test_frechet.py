@@ -20,7 +20,11 @@ def whitened(rng: np.random.Generator, n: int, d: int) -> np.ndarray:
 
 
 def fd(a: np.ndarray, b: np.ndarray) -> float:
-    return METRIC.values(api.Features(values=a), api.Features(values=b), seed=0)["fd"]
+    return METRIC.values(compare(api.Features(values=a), api.Features(values=b)))["fd"]
+
+
+def compare(generated: api.Features, real: api.Features) -> api.Comparison:
+    return api.Comparison(generated=generated, real=real)
 
 
 def test_gaussians_with_known_moments() -> None:
@@ -74,8 +78,8 @@ def test_is_symmetric_and_grows_with_noise() -> None:
 
 def test_warns_with_both_numbers_when_images_are_too_few() -> None:
     few, many = api.Features(values=np.zeros((64, 64), np.float32)), api.Features(values=np.zeros((65, 64), np.float32))
-    assert METRIC.warnings(many, many) == []
-    (text,) = METRIC.warnings(few, many)
+    assert METRIC.warnings(compare(many, many)) == []
+    (text,) = METRIC.warnings(compare(few, many))
     assert text.startswith("fd: 64 generated images in 64 dimensions")
 
 
@@ -90,3 +94,21 @@ def test_refuses_features_that_are_not_finite() -> None:
     bad[3, 2] = np.nan
     with pytest.raises(api.InvalidOutput, match="finite"):
         frechet_distance(np.zeros((8, 4)), bad)
+
+
+def test_takes_the_moments_that_stand_ready_and_does_not_compute_them_again() -> None:
+    rng = np.random.default_rng(5)
+    a, b = rng.standard_normal((200, 6)), rng.standard_normal((300, 6)) + 1
+    mean, root = api.moments([b])
+    ready = api.Features(values=np.full_like(b, 7), mean=mean, root=root)
+    found = METRIC.values(compare(api.Features(values=a), ready))["fd"]
+    assert found == fd(a, b)
+    assert found == frechet_distance(a, b)
+
+
+def test_order_rotation_and_a_common_shift_change_nothing() -> None:
+    rng = np.random.default_rng(6)
+    a, b = rng.standard_normal((200, 6)) * 2, rng.standard_normal((300, 6)) + 1
+    turn, _ = np.linalg.qr(rng.standard_normal((6, 6)))
+    assert fd(a[rng.permutation(200)], b) == pytest.approx(fd(a, b), rel=1e-10)
+    assert fd(a @ turn + 3, b @ turn + 3) == pytest.approx(fd(a, b), rel=1e-10)

@@ -9,6 +9,7 @@ from torch_fidelity.metric_kid import kernel_mmd, kid_features_to_metric
 
 from dermae_bench import api
 from dermae_bench.builtin.metrics import kid as module
+from dermae_bench.builtin.metrics import rows
 from dermae_bench.builtin.metrics.kid import KernelDistance
 
 FULL = KernelDistance(KernelDistance.Config())
@@ -20,7 +21,11 @@ def features(seed: int, n: int, d: int = 32, scale: float = 1.0, shift: float = 
 
 
 def kid(metric: KernelDistance, a: api.Features, b: api.Features, seed: int = 0) -> float:
-    return metric.values(a, b, seed)["kid"]
+    return metric.values(compare(a, b, seed))["kid"]
+
+
+def compare(generated: api.Features, real: api.Features, seed: int = 0) -> api.Comparison:
+    return api.Comparison(generated=generated, real=real, seed=seed)
 
 
 def test_full_set_is_the_mean_over_all_unlike_pairs() -> None:
@@ -43,13 +48,14 @@ def test_full_set_agrees_with_torch_fidelity_and_does_not_depend_on_blocks(monke
     theirs = kernel_mmd(a.values.astype(np.float64), b.values.astype(np.float64))
     assert kid(FULL, a, b) == pytest.approx(theirs, rel=1e-5)
     monkeypatch.setattr(module, "BLOCK", 37)
+    monkeypatch.setattr(rows, "BLOCK", 37)
     assert kid(FULL, a, b) == pytest.approx(theirs, rel=1e-9)
 
 
 def test_subsets_agree_with_torch_fidelity() -> None:
     a, b = features(4, 200), features(5, 180, scale=1.4)
     metric = KernelDistance(KernelDistance.Config(subsets=10, subset_size=60))
-    ours = metric.values(a, b, 7)
+    ours = metric.values(compare(a, b, 7))
     theirs = kid_features_to_metric(
         torch.from_numpy(a.values.astype(np.float64)),
         torch.from_numpy(b.values.astype(np.float64)),
@@ -60,8 +66,8 @@ def test_subsets_agree_with_torch_fidelity() -> None:
     )
     assert ours["kid"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-5)
     assert ours["kid-subset-std"] == pytest.approx(theirs["kernel_inception_distance_std"], rel=1e-5)
-    assert ours == metric.values(a, b, 7)
-    assert ours != metric.values(a, b, 8)
+    assert ours == metric.values(compare(a, b, 7))
+    assert ours != metric.values(compare(a, b, 8))
     assert set(ours) == {column.name for column in metric.columns(metric.config)}
 
 
@@ -81,7 +87,17 @@ def test_the_protocol_says_how_it_was_drawn() -> None:
 
 
 def test_refuses_too_few_images_and_unlike_dimensions() -> None:
-    with pytest.raises(api.InvalidOutput, match="60 images on each side"):
+    with pytest.raises(api.InvalidOutput, match="at least 60 generated images, there are 59"):
         kid(KernelDistance(KernelDistance.Config(subsets=2, subset_size=60)), features(0, 59), features(1, 80))
     with pytest.raises(api.InvalidOutput):
         kid(FULL, features(0, 9, 4), features(1, 9, 5))
+
+
+def test_order_and_rotation_change_nothing() -> None:
+    a, b = features(8, 90), features(9, 80, shift=0.4)
+    rng = np.random.default_rng(0)
+    turn, _ = np.linalg.qr(rng.standard_normal((32, 32)))
+    shuffled = api.Features(values=a.values[rng.permutation(90)])
+    turned = [api.Features(values=side.values @ turn) for side in (a, b)]
+    assert kid(FULL, shuffled, b) == pytest.approx(kid(FULL, a, b), rel=1e-9)
+    assert kid(FULL, *turned) == pytest.approx(kid(FULL, a, b), rel=1e-9)

@@ -8,12 +8,13 @@ in `HAM10000_images/`, in `images/`, or beside the CSV. Below `test_root`, that 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from dermae_bench import api
+from dermae_bench.builtin.datasets.splitting import GIVEN, SplitChoice, by_csv, by_rule, check_choice
 from dermae_bench.builtin.datasets.tables import Row, read_table, repeated
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -28,26 +29,41 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class HAM10000Config:
+class HAM10000Config(SplitChoice):
     """Where the images lie and how they are read."""
 
     root: api.Folder
     """Folder with `HAM10000_metadata.csv` and the images."""
     test_root: api.Folder | None = None
-    """Folder with the official ISIC 2018 task 3 test set, which then is `test`; none: 20 % of the lesions are."""
+    """Folder with the official ISIC 2018 task 3 test set, for the splits that use it."""
     image_size: Annotated[int, api.Between(8, 2048)] = 224
     """Side in pixels of the squares that the images are squashed to."""
-    split: Literal["lesion-grouped"] = "lesion-grouped"
-    """By a hash of the lesion's id. Without `test_root` 70 % train, 10 % val, 20 % test; with it the same 10 %
-    are val and all others train."""
+    split: Literal["lesion-grouped", "paper-random-80-20", "official-test", "csv"] = "lesion-grouped"
+    """`lesion-grouped`: 70 % of the lesions are train, 10 % val, 20 % test, by a hash of the lesion's id.
+    `official-test`: 10 % of the lesions are val, the others train, and `test_root` is test. `paper-random-80-20`: 80/20
+    by image, which divides lesions; without `test_root` the 20 % are test and a tenth of the 80 % is val, with it the
+    80 % are train and the 20 % val. `csv`: as `split_csv` says, of the images of `test_root` too if it is given."""
     skip: Annotated[int, api.Between(0, None)] = 0
     """At most this many missing or unreadable images are left out; one more is an error."""
+
+    def __post_init__(self) -> None:
+        problems = check_choice(self, self.split, given=("csv",))
+        if self.split == "official-test" and self.test_root is None:
+            problems.append("`split: official-test` needs `test_root`, the folder of the official test set")
+        if self.split == "lesion-grouped" and self.test_root is not None:
+            problems.append("`split: lesion-grouped` does not use `test_root`; write `split: official-test`")
+        if problems:
+            raise ValueError("; ".join(problems))
 
 
 class HAM10000(api.Dataset):
     """HAM10000, with the official test set where it is given; attributes age, sex, localization, dx_type."""
 
     Config: ClassVar[type] = HAM10000Config
+    contained_in: ClassVar[tuple[str, ...]] = ("HAM10000", "ISIC 2018", "ISIC 2019", "ISIC Archive", "DermaMNIST")
+    test_contained_in: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "test_root": ("ISIC 2018 Task 3 test", "ISIC Archive")
+    }
     home: ClassVar[str] = "HAM10000 (CC BY-NC 4.0): ISIC Archive, or Harvard Dataverse doi:10.7910/DVN/DBW86T"
 
     config: HAM10000Config
@@ -69,26 +85,35 @@ class HAM10000(api.Dataset):
 
     @property
     def split_rule(self) -> str:
-        if self.config.test_root is None:
-            return "lesion-grouped 70/10/20 by sha256 of the group id"
-        return "lesion-grouped 90/10 by sha256 of the group id, test: ISIC 2018 task 3"
+        return GIVEN if self.config.split == "csv" else self._rule().name
+
+    @property
+    def leaky(self) -> str | None:
+        return self.config.leaky if self.config.split == "csv" else self._rule().leaky
+
+    def _rule(self) -> api.SplitRule:
+        return api.split_rule(self.config.split, own_test=self.config.test_root is None)
 
     def examples(self) -> Sequence[api.Example]:
-        """Training lesions by image id, then the official test images by image id."""
+        """Images of HAM10000 by image id, then the official test images by image id."""
         problems: list[str] = []
         missing: list[str] = []
         found = self._lesions(problems, missing)
+        official: list[api.Example] = []
         if self.config.test_root is not None:
             official = self._official(Path(self.config.test_root), problems, missing)
             known = {example.id for example in found}
             problems += [f"{e.id} is in the test set and in {METADATA}" for e in official if e.id in known]
-            found += official
         # The files that a stated `skip` allows to be missing stay in the list: the decoder finds and counts them.
         if len(missing) > self.config.skip:
             problems += missing
+        if self.config.split == "csv":
+            placed = by_csv(self.config, [*found, *official], problems)
+        else:
+            placed = [*by_rule(self._rule(), found), *official]
         if problems:
             raise api.DataError(f"HAM10000 cannot be read: {len(problems)} problem(s)", problems)
-        return found
+        return placed
 
     def _lesions(self, problems: list[str], missing: list[str]) -> list[api.Example]:
         root = Path(self.config.root)
@@ -114,14 +139,11 @@ class HAM10000(api.Dataset):
                 problems.append(
                     f"{where}: lesion {row['lesion_id']} is {row['dx']!r} here and {other['dx']!r} on line {other.line}"
                 )
-            split = api.lesion_grouped(row["lesion_id"])
-            if self.config.test_root is not None and split == "test":
-                split = "train"
             found.append(
                 api.Example(
                     id=row["image_id"],
                     group=row["lesion_id"],
-                    split=split,
+                    split="train",
                     label=row["dx"],
                     source=files.get(row["image_id"], root / f"{row['image_id']}.jpg"),
                     attributes={
@@ -155,7 +177,7 @@ class HAM10000(api.Dataset):
             found.append(
                 api.Example(
                     id=row["image"],
-                    # The challenge names no lesions, so each image is its own.
+                    # The challenge names no lesions of its test images, so each image is its own.
                     group=row["image"],
                     split="test",
                     label=hot[0].lower(),

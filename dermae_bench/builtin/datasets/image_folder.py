@@ -10,9 +10,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from dermae_bench import api
+from dermae_bench.builtin.datasets.splitting import (
+    GIVEN,
+    SplitChoice,
+    by_csv,
+    by_rule,
+    check_choice,
+    check_given,
+    placed_in,
+)
 from dermae_bench.builtin.datasets.tables import Row, read_table, repeated
 
 RESERVED = ("path", "label", "group", "split", "caption")
@@ -23,7 +32,7 @@ OTHER = frozenset({".tif", ".tiff", ".gif", ".bmp", ".webp", ".heic", ".heif", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageFolderConfig:
+class ImageFolderConfig(SplitChoice):
     """Where the images lie, what they are called, and what is asked of them."""
 
     root: api.Folder
@@ -40,10 +49,20 @@ class ImageFolderConfig:
     """The answer counted as positive by binary metrics, in every task that has it."""
     image_size: Annotated[int, api.Between(8, 2048)] = 224
     """Side in pixels of the squares that the images are squashed to."""
-    leaky: str | None = None
-    """Why one group may lie in several of the given splits; rows of such a split are marked and ranked apart."""
+    split: Literal["lesion-grouped", "paper-random-80-20", "csv"] | None = None
+    """`lesion-grouped`: 70 % of the groups are train, 10 % val, 20 % test, by a hash of the group.
+    `paper-random-80-20`: 80/20 by image, which divides groups; the 20 % are test and a tenth of the 80 % is val.
+    `csv`: as `split_csv` says, by path. null: as the column `split` of `csv` says, and lesion-grouped where there is
+    none."""
+    contained_in: tuple[str, ...] = ()
+    """Public data collections that these images are part of, e.g. ISIC 2019: weights that were trained on one of them
+    may have seen the test set, and are listed."""
     skip: Annotated[int, api.Between(0, None)] = 0
     """At most this many missing or unreadable images are left out; one more is an error."""
+
+    def __post_init__(self) -> None:
+        if problems := check_choice(self, self.split, given=(None, "csv")):
+            raise ValueError("; ".join(problems))
 
 
 class ImageFolder(api.Dataset):
@@ -87,12 +106,19 @@ class ImageFolder(api.Dataset):
 
     @property
     def split_rule(self) -> str:
-        given = _has_splits(self.config)
-        return "as given in the CSV" if given else "lesion-grouped 70/10/20 by sha256 of the group id"
+        rule = self._rule()
+        return GIVEN if rule is None else rule.name
 
     @property
     def leaky(self) -> str | None:
-        return self.config.leaky
+        rule = self._rule()
+        return self.config.leaky if rule is None else rule.leaky
+
+    def _rule(self) -> api.SplitRule | None:
+        """None where a table says who is in which split."""
+        if self.config.split == "csv" or (self.config.split is None and _has_splits(self.config)):
+            return None
+        return api.split_rule(self.config.split or "lesion-grouped", own_test=True)
 
     def examples(self) -> Sequence[api.Example]:
         """All images, sorted by path."""
@@ -102,7 +128,7 @@ class ImageFolder(api.Dataset):
         if self.config.csv is None:
             found = _from_folders(root, problems)
         else:
-            found = _from_csv(root, Path(self.config.csv), self.config.leaky, problems)
+            found = _from_csv(root, Path(self.config.csv), problems)
         inside = root.resolve()
         for example in found:
             source = root / example.id
@@ -115,9 +141,21 @@ class ImageFolder(api.Dataset):
         # The files that a stated `skip` allows to be missing stay in the list: the decoder finds and counts them.
         if len(missing) > self.config.skip:
             problems += missing
+        found = self._placed(found, problems)
         if problems:
             raise api.DataError(f"the image folder cannot be read: {len(problems)} problem(s)", problems)
         return sorted(found, key=lambda example: example.id)
+
+    def _placed(self, found: Sequence[api.Example], problems: list[str]) -> list[api.Example]:
+        rule = self._rule()
+        if rule is not None:
+            if self.config.leaky is not None:
+                problems.append("`leaky` says why given splits divide groups, and no split is given; remove it")
+            return by_rule(rule, found)
+        if self.config.split == "csv":
+            return by_csv(self.config, found, problems)
+        assert self.config.csv is not None, "without a table no split is given"
+        return _given(found, Path(self.config.csv), self.config.leaky, problems)
 
 
 def _if_in(answer: str | None, classes: Sequence[str]) -> str | None:
@@ -175,7 +213,7 @@ def _from_folders(root: Path, problems: list[str]) -> list[api.Example]:
             paths += [(here / name).relative_to(root).as_posix() for name in files if _is_image(name)]
         if not paths:
             problems.append(f"{folder.name}: a class folder without images")
-        found += [_example(root, path, folder.name, path, None, {}, None) for path in paths]
+        found += [_example(root, path, folder.name, path, {}, None) for path in paths]
     if not found:
         problems.append("no class folder with images; `csv` names a table if there is one")
     return found
@@ -185,22 +223,35 @@ def _is_image(name: str) -> bool:
     return not name.startswith(".") and PurePosixPath(name).suffix.lower() in READABLE | OTHER
 
 
-def _from_csv(root: Path, table: Path, leaky: str | None, problems: list[str]) -> list[api.Example]:
+def _from_csv(root: Path, table: Path, problems: list[str]) -> list[api.Example]:
     name = table.name
     columns, rows = read_table(table, ("path", "label"), problems)
-    rows = [_normal(row) for row in rows if _sound(row, columns, name, problems)]
-    rows = repeated(rows, "path", name, problems)
-    splits = {row["path"]: row["split"] for row in rows if row["split"]} if "split" in columns else {}
-    if splits:
-        _check_splits(rows, name, leaky, problems)
+    rows = _sound_rows(rows, columns, name, problems)
     facts = {column: _column([row[column] for row in rows]) for column in columns if column not in RESERVED}
     found = []
     for number, row in enumerate(rows):
         group = row["group"] if "group" in columns else row["path"]
         attributes = {column: values[number] for column, values in facts.items()}
         caption = (row["caption"] or None) if "caption" in columns else None
-        found.append(_example(root, row["path"], row["label"], group, splits.get(row["path"]), attributes, caption))
+        found.append(_example(root, row["path"], row["label"], group, attributes, caption))
     return found
+
+
+def _given(found: Sequence[api.Example], table: Path, leaky: str | None, problems: list[str]) -> list[api.Example]:
+    """The examples with the splits of the table's own column."""
+    columns, rows = read_table(table, ("path", "label"), [])
+    rows = _sound_rows(rows, columns, table.name, [])
+    problems += [f"{table.name}, line {row.line}: no split, though other rows have one"
+                 for row in rows if not row["split"]]  # fmt: skip
+    splits = {row["path"]: row["split"] for row in rows if row["split"]}
+    placed = [placed_in(example, splits[example.id]) for example in found if example.id in splits]
+    check_given(placed, table.name, leaky, problems)
+    return placed
+
+
+def _sound_rows(rows: Sequence[Row], columns: Sequence[str], name: str, problems: list[str]) -> list[Row]:
+    sound = [_normal(row) for row in rows if _sound(row, columns, name, problems)]
+    return repeated(sound, "path", name, problems)
 
 
 def _sound(row: Row, columns: Sequence[str], name: str, problems: list[str]) -> bool:
@@ -224,22 +275,6 @@ def _normal(row: Row) -> Row:
     return Row(row.line, {**row.values, "path": PurePosixPath(row["path"]).as_posix()})
 
 
-def _check_splits(rows: Sequence[Row], name: str, leaky: str | None, problems: list[str]) -> None:
-    problems += [f"{name}, line {row.line}: no split, though other rows have one" for row in rows if not row["split"]]
-    given = {row["split"] for row in rows}
-    problems += [f"{name}: no image is in {split}" for split in api.SPLITS if split not in given]
-    if leaky is not None or not rows or "group" not in rows[0].values:
-        return
-    where: dict[str, set[str]] = {}
-    for row in rows:
-        where.setdefault(row["group"], set()).add(row["split"])
-    problems += [
-        f"{name}: group {group!r} lies in {' and '.join(sorted(splits - {''}))} (state why in `leaky`, if it must)"
-        for group, splits in sorted(where.items())
-        if len(splits - {""}) > 1
-    ]
-
-
 def _column(cells: Sequence[str]) -> list[str | float | None]:
     """Numbers where every cell that is not empty is one, else words; None where empty."""
     try:
@@ -252,19 +287,13 @@ def _column(cells: Sequence[str]) -> list[str | float | None]:
 
 
 def _example(
-    root: Path,
-    path: str,
-    label: str,
-    group: str,
-    split: str | None,
-    attributes: Mapping[str, str | float | None],
-    caption: str | None,
+    root: Path, path: str, label: str, group: str, attributes: Mapping[str, str | float | None], caption: str | None
 ) -> api.Example:
-    given = next((known for known in api.SPLITS if known == split), None)
     return api.Example(
         id=path,
         group=group,
-        split=given or api.lesion_grouped(group),
+        # until the rule is applied
+        split="train",
         label=label,
         source=root / path,
         attributes=attributes,

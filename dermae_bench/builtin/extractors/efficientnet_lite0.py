@@ -52,6 +52,7 @@ class EfficientNetLite0(api.Extractor):
         weights: api.File | None = None
         """Weights under timm's names for `tf_efficientnet_lite0`; None takes those of the installed package."""
 
+    corpora: ClassVar[tuple[str, ...]] = ("ImageNet-1k",)
     tiny: ClassVar[Mapping[str, Any]] = {"stage": "blocks2", "input_size": 32}
 
     def __init__(self, config: Config) -> None:

@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +41,9 @@ class InceptionV3TF(api.Extractor):
         """torch-fidelity's or pytorch-fid's Inception-v3 weights (.pth, or the same tensors as .safetensors)."""
         layer: Layer = "2048"
         """Features by their number: 2048 is the pool that FID and KID were published with."""
+
+    corpora: ClassVar[tuple[str, ...]] = ("ImageNet-1k",)
+    """Of the published weights."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

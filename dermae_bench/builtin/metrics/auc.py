@@ -1,119 +1,140 @@
-"""Area under the ROC curve, one class against the rest, mean over the classes."""
+"""Area under the ROC curve: every class against the rest, the positive class, and its part above a sensitivity."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dermae_bench import api
+from dermae_bench.builtin.metrics import roc
+from dermae_bench.builtin.metrics.existence import mean_over_present, require_both, require_classes, require_images
+from dermae_bench.builtin.metrics.weighted import NoOptions, Weighted
 
-REPLICATES_AT_ONCE = 256
-"""Bounds the memory of the cumulative sums: about 256 x N float64, several times."""
+LOWEST_SENSITIVITY = 0.8
+"""Of ISIC 2024: what a screening tool must reach before its specificity counts."""
 
 
-class AUCOneVsRestMacro(api.PredictionMetric):
-    """Probability that an image of the class scores above one of another class, ties counting one half.
+class OneVsRest(Weighted):
+    """Mean over the classes of something read off the ROC curve of each class against all others.
 
-    The Mann-Whitney form of the area (Hanley and McNeil 1982), on the order of softmax probabilities, unweighted mean
-    over the classes. A bootstrap replicate in which a class has no image, or no other image, takes the mean over the
-    rest.
+    Scores are the order of softmax probabilities. A class without an image makes the number non-existent; a bootstrap
+    replicate without it takes the mean over the rest.
     """
 
-    @dataclass(frozen=True, kw_only=True)
-    class Config:
-        """No options: scores and average are the metric's own."""
+    column: ClassVar[api.Column]
+    of_a_class: ClassVar[str]
+    """Name of the number of one class."""
+
+    @staticmethod
+    @abstractmethod
+    def measure(curve: roc.Rises) -> NDArray[np.float64]:
+        """What is read off: curves -> (R,)."""
 
     @classmethod
-    def columns(cls, config: Config) -> Sequence[api.Column]:
-        return [
-            api.Column(
-                name="auc-ovr-macro",
-                better="higher",
-                average="macro",
-                protocol="one class against the rest, order of softmax, ties one half; "
-                "bootstrap replicates: mean over the classes present",
-                description="Mean over the classes of the area under the ROC curve against all others.",
-            )
-        ]
+    def columns(cls, config: NoOptions) -> Sequence[api.Column]:
+        return [cls.column]
 
-    def values(self, predictions: api.Predictions) -> Mapping[str, float]:
-        """{"auc-ovr-macro": 0..1}.
-
-        Raises:
-            InvalidOutput: no image, logits not finite, or a class without an image among the true labels (or
-                without any other).
-        """
-        if not np.isfinite(predictions.logits).all():
-            raise api.InvalidOutput("auc-ovr-macro: logits are not finite")
-        areas = one_vs_rest(predictions, np.ones((1, len(predictions.labels))))[0]
-        lacking = [name for name, area in zip(predictions.task.classes, areas, strict=True) if np.isnan(area)]
-        if lacking:
-            raise api.InvalidOutput(
-                f"auc-ovr-macro does not exist: {', '.join(lacking)} has no image, or no other class has one",
-                hint="choose a split with every class, or a metric that needs none (accuracy, f1-weighted)",
-            )
-        return {"auc-ovr-macro": float(areas.mean())}
+    def require(self, predictions: api.Predictions) -> None:
+        super().require(predictions)
+        require_classes(predictions, self.name)
 
     def resampled(
         self, predictions: api.Predictions, weights: NDArray[np.float32]
     ) -> Mapping[str, NDArray[np.float64]]:
-        """Weights (R, N) -> {"auc-ovr-macro": (R,)}."""
-        areas = one_vs_rest(predictions, weights)
-        present = ~np.isnan(areas)
-        return {"auc-ovr-macro": np.nansum(areas, axis=1) / present.sum(axis=1)}
+        return {self.name: mean_over_present(roc.one_vs_rest(self.measure, predictions, weights))}
+
+    def per_class(self, predictions: api.Predictions) -> Mapping[str, NDArray[np.float64]]:
+        """{name: (C,)}, NaN for a class without an image, or without any other.
+
+        Raises:
+            InvalidOutput: no image, or logits not finite.
+        """
+        require_images(predictions, self.name)
+        ones = np.ones((1, len(predictions.labels)), dtype=np.float32)
+        return {self.of_a_class: roc.one_vs_rest(self.measure, predictions, ones)[0]}
 
 
-def one_vs_rest(
-    predictions: api.Predictions, weights: NDArray[np.float32] | NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Area of every class under image weights (R, N) -> (R, C); NaN where one of the two sides weighs nothing."""
-    areas = np.full((len(weights), len(predictions.task.classes)), np.nan)
-    for number in range(areas.shape[1]):
-        positive = predictions.labels == number
-        if positive.any() and not positive.all():
-            scores = log_odds(predictions.logits, number)
-            for rows in _slices(len(weights)):
-                areas[rows, number] = weighted_auc(scores, positive, weights[rows])
-    return areas
+class PositiveVsRest(Weighted):
+    """Something read off the ROC curve of the task's positive class against all others, by its log-odds.
 
-
-def log_odds(logits: NDArray[np.float32], number: int) -> NDArray[np.float64]:
-    """Log of p / (1 - p) for the softmax probability p of class `number`: (N, C) -> (N,).
-
-    Orders images as p does, but does not run together near 0 and 1, and is exactly equal for rows that differ by
-    a constant or in the order of the other classes, so that ties are ties.
+    It does not exist for a task without a positive class, nor without a positive and another image.
     """
-    values = logits.astype(np.float64)
-    against = np.sort(np.delete(values, number, axis=1) - values[:, number : number + 1], axis=1)
-    top = against[:, -1:]
-    odds: NDArray[np.float64] = -(top[:, 0] + np.log(np.exp(against - top).sum(axis=1)))
-    return odds
+
+    column: ClassVar[api.Column]
+
+    @staticmethod
+    @abstractmethod
+    def measure(curve: roc.Rises) -> NDArray[np.float64]:
+        """What is read off: curves -> (R,)."""
+
+    @classmethod
+    def columns(cls, config: NoOptions) -> Sequence[api.Column]:
+        return [cls.column]
+
+    def require(self, predictions: api.Predictions) -> None:
+        super().require(predictions)
+        require_both(predictions, self.name)
+
+    def resampled(
+        self, predictions: api.Predictions, weights: NDArray[np.float32]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        return {self.name: roc.positive_vs_rest(self.measure, predictions, weights, self.name)}
 
 
-def weighted_auc(
-    scores: NDArray[np.float64], positive: NDArray[np.bool_], weights: NDArray[np.float32] | NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Scores (N,), truth (N,), weights (R, N) -> area (R,): sorted once, then sums over groups of equal scores."""
-    order = np.argsort(scores, kind="stable")
-    ordered = scores[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    mine = np.add.reduceat(weights[:, order] * positive[order], starts, axis=1, dtype=np.float64)
-    others = np.add.reduceat(weights[:, order] * ~positive[order], starts, axis=1, dtype=np.float64)
-    below = np.cumsum(others, axis=1) - 0.5 * others
-    pairs = mine.sum(axis=1) * others.sum(axis=1)
-    areas = np.full(len(weights), np.nan)
-    np.divide((mine * below).sum(axis=1), pairs, out=areas, where=pairs > 0)
-    return areas
+class AUCOneVsRestMacro(OneVsRest):
+    """Probability that an image of the class scores above one of another, ties one half; mean over the classes."""
+
+    column = api.Column(
+        name="auc-ovr-macro",
+        better="higher",
+        average="macro",
+        protocol="one class against the rest, order of softmax, ties one half; "
+        "bootstrap replicates: mean over the classes present",
+        description="Mean over the classes of the area under the ROC curve against all others.",
+    )
+    of_a_class = "auc"
+    measure = staticmethod(roc.area)
 
 
-def _slices(count: int) -> Iterator[slice]:
-    for start in range(0, count, REPLICATES_AT_ONCE):
-        yield slice(start, start + REPLICATES_AT_ONCE)
+class AUCBinary(PositiveVsRest):
+    """Probability that a positive image scores above another one, ties one half."""
+
+    column = api.Column(
+        name="auc-binary",
+        better="higher",
+        average="binary",
+        positive=True,
+        protocol="positive class against the rest, order of its log-odds, ties one half",
+        description="Area under the ROC curve of the positive class against all others.",
+    )
+    measure = staticmethod(roc.area)
+
+
+class PartialAUC(PositiveVsRest):
+    """Area under the ROC curve above a sensitivity of 0.8, the score of ISIC 2024 (Kurtansky et al. 2024): 0..0.20.
+
+    Not the area of the whole band (ISIC 2018's `auc_sens_80`), and not rescaled: 0.02 is chance.
+    """
+
+    column = api.Column(
+        name="pauc-above-80-sensitivity",
+        better="higher",
+        average="binary",
+        positive=True,
+        protocol=f"area under the ROC curve and above sensitivity {LOWEST_SENSITIVITY}, range 0..0.20, not rescaled; "
+        "order of the log-odds of the positive class, straight lines across ties",
+        description="Area under the ROC curve above a sensitivity of 80 % (ISIC 2024); 0.20 is perfect, 0.02 chance.",
+    )
+
+    @staticmethod
+    def measure(curve: roc.Rises) -> NDArray[np.float64]:
+        return roc.area_above(curve, LOWEST_SENSITIVITY)
 
 
 @api.hookimpl
 def dermae_metrics() -> dict[str, type[api.PredictionMetric]]:
-    return {"auc-ovr-macro": AUCOneVsRestMacro}
+    return {"auc-ovr-macro": AUCOneVsRestMacro, "auc-binary": AUCBinary, "pauc-above-80-sensitivity": PartialAUC}

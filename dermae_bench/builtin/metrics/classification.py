@@ -16,93 +16,110 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermae_bench import api
+from dermae_bench.builtin.metrics.existence import (
+    Numbers,
+    mean_over_present,
+    positive_class,
+    quotient,
+    require_classes,
+    require_images,
+    require_positive,
+)
+from dermae_bench.builtin.metrics.weighted import NoOptions, Weighted
 
-Counts = NDArray[np.float64]
 AGREEMENT = 1e-6
 
 
-class Decisions(api.PredictionMetric):
+@dataclass(frozen=True)
+class Counts:
+    """Of images, by class: (R, C) each, one row a weighting."""
+
+    hits: Numbers
+    """Decided rightly."""
+    truths: Numbers
+    """With this true label."""
+    decided: Numbers
+    """Decided to be of this class."""
+
+    @property
+    def recall(self) -> Numbers:
+        """(R, C), NaN where a class has no true label."""
+        return quotient(self.hits, self.truths)
+
+    @property
+    def precision(self) -> Numbers:
+        """(R, C), NaN where nothing is decided to be of a class."""
+        return quotient(self.hits, self.decided)
+
+    @property
+    def f1(self) -> Numbers:
+        """(R, C), NaN where a class has no true label; 0 where it has but is never decided for."""
+        return np.where(self.truths > 0, quotient(2 * self.hits, self.truths + self.decided), np.nan)
+
+
+class Decisions(Weighted):
     """A number from true positives, true labels and decisions counted per class."""
 
-    @dataclass(frozen=True, kw_only=True)
-    class Config:
-        """No options: decision rule and average are the metric's own."""
-
     column: ClassVar[api.Column]
-    needs_every_class: ClassVar[bool]
 
     @classmethod
-    def columns(cls, config: Any) -> Sequence[api.Column]:
+    def columns(cls, config: NoOptions) -> Sequence[api.Column]:
         return [cls.column]
 
     @staticmethod
     @abstractmethod
-    def formula(hits: Counts, truths: Counts, decided: Counts) -> Counts:
-        """Counts (R, C) of true positives, true labels and decisions -> the number (R,).
-
-        Classes with `truths` 0 are left out of means over classes.
-        """
+    def formula(counts: Counts, task: api.Task) -> Numbers:
+        """Counts -> the number (R,), NaN where it does not exist."""
 
     @staticmethod
     @abstractmethod
-    def torchmetrics(decisions: Any, labels: Any, classes: int) -> float:
+    def torchmetrics(decisions: Any, labels: Any, task: api.Task) -> float:
         """The same number by torchmetrics, from int64 tensors (N,)."""
 
     def values(self, predictions: api.Predictions) -> Mapping[str, float]:
         """{column: value}.
 
         Raises:
-            InvalidOutput: no image, logits not finite, a class without a true label where the number is a mean
-                over classes, or a value on which two implementations disagree.
+            InvalidOutput: no image, logits not finite, a class without a true label where the number needs it, or a
+                value on which two implementations disagree.
         """
         import torch
 
-        check(predictions, every_class=self.needs_every_class, metric=self.column.name)
-        confusion = predictions.confusion.astype(np.float64)[None]
-        value = float(
-            self.formula(np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(axis=2), confusion.sum(axis=1))[0]
-        )
+        (value,) = super().values(predictions).values()
         decisions = torch.from_numpy(predictions.logits.argmax(axis=1))
         labels = torch.from_numpy(np.asarray(predictions.labels, dtype=np.int64))
-        second = self.torchmetrics(decisions, labels, len(predictions.task.classes))
+        second = self.torchmetrics(decisions, labels, predictions.task)
         if not abs(value - second) <= AGREEMENT:
-            raise api.InvalidOutput(f"{self.column.name} is {value} by counts but {second} by torchmetrics")
-        return {self.column.name: value}
+            raise api.InvalidOutput(f"{self.name} is {value} by counts but {second} by torchmetrics")
+        return {self.name: value}
 
     def resampled(
         self, predictions: api.Predictions, weights: NDArray[np.float32]
     ) -> Mapping[str, NDArray[np.float64]]:
-        """Weights (R, N) -> {column: (R,)}, by three matrix products with one-hot labels and decisions."""
-        classes = len(predictions.task.classes)
-        truths = np.eye(classes, dtype=np.float32)[predictions.labels]
-        decided = np.eye(classes, dtype=np.float32)[predictions.logits.argmax(axis=1)]
-        counts = [(weights @ cells).astype(np.float64) for cells in (truths * decided, truths, decided)]
-        return {self.column.name: self.formula(*counts)}
+        return {self.name: self.formula(counted(predictions, weights), predictions.task)}
 
 
-def check(predictions: api.Predictions, *, every_class: bool, metric: str) -> None:
-    """Raise InvalidOutput where the number does not exist."""
-    if len(predictions.labels) == 0:
-        raise api.InvalidOutput(f"{metric} of no image does not exist")
-    if not np.isfinite(predictions.logits).all():
-        raise api.InvalidOutput(f"{metric}: logits are not finite")
-    present = np.bincount(predictions.labels, minlength=len(predictions.task.classes)) > 0
-    absent = [name for name, there in zip(predictions.task.classes, present, strict=True) if not there]
-    if every_class and absent:
-        raise api.InvalidOutput(
-            f"{metric} does not exist: no image of {', '.join(absent)} among the true labels",
-            hint="choose a split with every class, or a metric that needs none (accuracy, f1-weighted)",
-        )
+def counted(predictions: api.Predictions, weights: NDArray[np.float32]) -> Counts:
+    """Counts under weights (R, N), by three matrix products with one-hot labels and decisions."""
+    one_hot = np.eye(len(predictions.task.classes), dtype=np.float32)
+    truths, decided = one_hot[predictions.labels], one_hot[predictions.logits.argmax(axis=1)]
+    # float32 holds whole numbers up to 2^24 exactly: more images than any test set has
+    return Counts(*((weights @ cells).astype(np.float64) for cells in (truths * decided, truths, decided)))
+
+
+def _once(predictions: api.Predictions) -> Counts:
+    return counted(predictions, np.ones((1, len(predictions.labels)), dtype=np.float32))
 
 
 REPLICATES = "bootstrap replicates: mean over the classes present"
 
 
-def _column(name: str, average: Literal["micro", "macro", "weighted"], description: str) -> api.Column:
+def _column(name: str, average: Literal["micro", "macro", "weighted", "binary"], description: str) -> api.Column:
     return api.Column(
         name=name,
         better="higher",
         average=average,
+        positive=average == "binary",
         threshold="argmax, first of equals",
         protocol=REPLICATES if average == "macro" else None,
         description=description,
@@ -113,33 +130,41 @@ class Accuracy(Decisions):
     """Share of images whose decision is right (micro average)."""
 
     column = _column("accuracy", "micro", "Share of images whose decision is right.")
-    needs_every_class = False
 
     @staticmethod
-    def formula(hits: Counts, truths: Counts, decided: Counts) -> Counts:
-        return np.asarray(hits.sum(axis=1) / truths.sum(axis=1))
+    def formula(counts: Counts, task: api.Task) -> Numbers:
+        return quotient(counts.hits.sum(axis=1), counts.truths.sum(axis=1))
 
     @staticmethod
-    def torchmetrics(decisions: Any, labels: Any, classes: int) -> float:
+    def torchmetrics(decisions: Any, labels: Any, task: api.Task) -> float:
         from torchmetrics.functional.classification import multiclass_accuracy
 
-        return float(multiclass_accuracy(decisions, labels, num_classes=classes, average="micro"))
+        return float(multiclass_accuracy(decisions, labels, num_classes=len(task.classes), average="micro"))
 
 
 class BalancedAccuracy(Decisions):
-    """Mean recall over the classes (the official score of ISIC 2018, task 3)."""
+    """Mean recall over the classes (the official score of ISIC 2018, task 3, and ISIC 2019)."""
 
     column = _column("balanced-accuracy", "macro", "Mean over the classes of the share recognised.")
-    needs_every_class = True
+
+    def require(self, predictions: api.Predictions) -> None:
+        super().require(predictions)
+        require_classes(predictions, self.name)
 
     @staticmethod
-    def formula(hits: Counts, truths: Counts, decided: Counts) -> Counts:
-        return _mean_over_present(hits, truths, truths)
+    def formula(counts: Counts, task: api.Task) -> Numbers:
+        return mean_over_present(counts.recall)
+
+    def per_class(self, predictions: api.Predictions) -> Mapping[str, NDArray[np.float64]]:
+        """{"recall": (C,)}, NaN for a class without a true label."""
+        require_images(predictions, self.name)
+        return {"recall": _once(predictions).recall[0]}
 
     @staticmethod
-    def torchmetrics(decisions: Any, labels: Any, classes: int) -> float:
+    def torchmetrics(decisions: Any, labels: Any, task: api.Task) -> float:
         from torchmetrics.functional.classification import multiclass_recall
 
+        classes = len(task.classes)
         return float(multiclass_recall(decisions, labels, num_classes=classes, average="macro", zero_division=0))
 
 
@@ -147,42 +172,64 @@ class F1Macro(Decisions):
     """Mean F1 over the classes; the F1 of a class that is never decided for is 0."""
 
     column = _column("f1-macro", "macro", "Mean over the classes of the harmonic mean of precision and recall.")
-    needs_every_class = True
+
+    def require(self, predictions: api.Predictions) -> None:
+        super().require(predictions)
+        require_classes(predictions, self.name)
 
     @staticmethod
-    def formula(hits: Counts, truths: Counts, decided: Counts) -> Counts:
-        return _mean_over_present(2 * hits, truths + decided, truths)
+    def formula(counts: Counts, task: api.Task) -> Numbers:
+        return mean_over_present(counts.f1)
+
+    def per_class(self, predictions: api.Predictions) -> Mapping[str, NDArray[np.float64]]:
+        """{"precision", "f1"} of (C,): NaN where no decision is for a class; where it has no true label."""
+        require_images(predictions, self.name)
+        counts = _once(predictions)
+        return {"precision": counts.precision[0], "f1": counts.f1[0]}
 
     @staticmethod
-    def torchmetrics(decisions: Any, labels: Any, classes: int) -> float:
-        from torchmetrics.functional.classification import multiclass_f1_score
-
-        return float(multiclass_f1_score(decisions, labels, num_classes=classes, average="macro", zero_division=0))
+    def torchmetrics(decisions: Any, labels: Any, task: api.Task) -> float:
+        return float(_f1(decisions, labels, task, "macro"))
 
 
 class F1Weighted(Decisions):
     """F1 of the classes, weighted by their number of true labels; a class without any has weight 0."""
 
     column = _column("f1-weighted", "weighted", "F1 of the classes, weighted by their number of images.")
-    needs_every_class = False
 
     @staticmethod
-    def formula(hits: Counts, truths: Counts, decided: Counts) -> Counts:
-        f1 = np.divide(2 * hits, truths + decided, out=np.zeros_like(truths), where=truths > 0)
-        return np.asarray((f1 * truths).sum(axis=1) / truths.sum(axis=1))
+    def formula(counts: Counts, task: api.Task) -> Numbers:
+        f1 = np.where(counts.truths > 0, counts.f1, 0.0)
+        return quotient((f1 * counts.truths).sum(axis=1), counts.truths.sum(axis=1))
 
     @staticmethod
-    def torchmetrics(decisions: Any, labels: Any, classes: int) -> float:
-        from torchmetrics.functional.classification import multiclass_f1_score
-
-        return float(multiclass_f1_score(decisions, labels, num_classes=classes, average="weighted", zero_division=0))
+    def torchmetrics(decisions: Any, labels: Any, task: api.Task) -> float:
+        return float(_f1(decisions, labels, task, "weighted"))
 
 
-def _mean_over_present(numerator: Counts, denominator: Counts, truths: Counts) -> Counts:
-    """Mean of the ratios (R, C) over the classes with a true label -> (R,)."""
-    present = truths > 0
-    ratios = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=present)
-    return np.asarray(ratios.sum(axis=1) / present.sum(axis=1))
+class F1Positive(Decisions):
+    """F1 of the task's positive class alone: 0 where it is never decided for."""
+
+    column = _column("f1-positive", "binary", "Harmonic mean of precision and recall of the positive class.")
+
+    def require(self, predictions: api.Predictions) -> None:
+        super().require(predictions)
+        require_positive(predictions, self.name)
+
+    @staticmethod
+    def formula(counts: Counts, task: api.Task) -> Numbers:
+        return counts.f1[:, positive_class(task, "f1-positive")]
+
+    @staticmethod
+    def torchmetrics(decisions: Any, labels: Any, task: api.Task) -> float:
+        return float(_f1(decisions, labels, task, "none")[positive_class(task, "f1-positive")])
+
+
+def _f1(decisions: Any, labels: Any, task: api.Task, average: Literal["macro", "weighted", "none"]) -> Any:
+    from torchmetrics.functional.classification import multiclass_f1_score
+
+    classes = len(task.classes)
+    return multiclass_f1_score(decisions, labels, num_classes=classes, average=average, zero_division=0)
 
 
 @api.hookimpl
@@ -192,4 +239,5 @@ def dermae_metrics() -> dict[str, type[api.PredictionMetric]]:
         "balanced-accuracy": BalancedAccuracy,
         "f1-macro": F1Macro,
         "f1-weighted": F1Weighted,
+        "f1-positive": F1Positive,
     }

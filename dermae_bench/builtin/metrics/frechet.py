@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermae_bench import api
+from dermae_bench.builtin.metrics.rows import blocks, check_rows
 
 TOLERANCE = 1e-10
 """Rounding allowed below zero, as a share of the total variance and squared mean of both sets."""
+
+MeanAndRoot = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class FrechetDistance(api.SampleMetric):
@@ -35,34 +38,45 @@ class FrechetDistance(api.SampleMetric):
             )
         ]
 
-    def values(self, generated: api.Features, real: api.Features, seed: int) -> Mapping[str, float]:
+    def values(self, comparison: api.Comparison) -> Mapping[str, float]:
         """{"fd": distance in squared feature units}; 0 for a set and itself.
 
         Raises:
             InvalidOutput: fewer than 2 images, unlike dimensions, or features that are not finite.
         """
-        return {"fd": frechet_distance(generated.values, real.values)}
+        check_rows("fd", 2, {"generated": comparison.generated, "real": comparison.real})
+        return {"fd": distance_of(mean_and_root(comparison.generated), mean_and_root(comparison.real))}
 
-    def warnings(self, generated: api.Features, real: api.Features) -> Sequence[str]:
+    def warnings(self, comparison: api.Comparison) -> Sequence[str]:
         return [
             f"fd: {len(side.values)} {name} images in {side.values.shape[1]} dimensions, "
             "so the covariance is singular (n <= D) and the distance is far too large"
-            for name, side in (("generated", generated), ("real", real))
+            for name, side in (("generated", comparison.generated), ("real", comparison.real))
             if len(side.values) <= side.values.shape[1]
         ]
 
 
-def frechet_distance(generated: NDArray[np.float32], real: NDArray[np.float32]) -> float:
-    """Features (N, D) and (M, D) -> distance >= 0.
+def mean_and_root(features: api.Features) -> MeanAndRoot:
+    """Mean (D,) and root (min(N, D), D): those that the extractor's stage made ready, else from one pass."""
+    if features.mean is not None and features.root is not None:
+        return features.mean, features.root
+    return api.moments(blocks(features.values))
 
-    With centred features X of covariance X'X, the trace of the symmetric square root is the sum of the singular
-    values of X_g X_r': no covariance is formed and no square root of a rounding error is taken, so a singular
-    covariance (n <= D) costs no accuracy.
+
+def frechet_distance(generated: NDArray[np.float32], real: NDArray[np.float32]) -> float:
+    """Features (N, D) and (M, D) -> distance >= 0."""
+    sides = api.Features(values=generated), api.Features(values=real)
+    check_rows("fd", 2, dict(zip(("generated", "real"), sides, strict=True)))
+    return distance_of(mean_and_root(sides[0]), mean_and_root(sides[1]))
+
+
+def distance_of(generated: MeanAndRoot, real: MeanAndRoot) -> float:
+    """Distance >= 0 of two Gaussians, each a mean (D,) and a root (K, D) of its covariance root' root.
+
+    The trace of the symmetric square root is the sum of the singular values of R_g R_r': no covariance is formed and
+    no square root of a rounding error is taken, so a singular covariance (n <= D) costs no accuracy.
     """
-    if generated.ndim != 2 or real.ndim != 2 or generated.shape[1] != real.shape[1]:
-        raise api.InvalidOutput(f"features of shapes {generated.shape} and {real.shape} cannot be compared")
-    mean_g, root_g = _moments(generated)
-    mean_r, root_r = _moments(real)
+    (mean_g, root_g), (mean_r, root_r) = generated, real
     offset = float(((mean_g - mean_r) ** 2).sum())
     spread = float((root_g**2).sum() + (root_r**2).sum())
     overlap = float(np.linalg.svd(root_g @ root_r.T, compute_uv=False).sum())
@@ -71,20 +85,6 @@ def frechet_distance(generated: NDArray[np.float32], real: NDArray[np.float32]) 
     if distance < -TOLERANCE * scale:
         raise api.InvalidOutput(f"the Fréchet distance came out negative beyond rounding: {distance}")
     return max(distance, 0.0)
-
-
-def _moments(features: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean (D,) and a root (min(N, D), D) whose product root' root is the covariance."""
-    if len(features) < 2:
-        raise api.InvalidOutput("a covariance needs at least 2 images")
-    if not np.isfinite(features).all():
-        raise api.InvalidOutput("features are not finite")
-    values = features.astype(np.float64)
-    mean = values.mean(axis=0)
-    centred = (values - mean) / np.sqrt(len(values) - 1)
-    if len(centred) <= centred.shape[1]:
-        return mean, centred
-    return mean, np.asarray(np.linalg.qr(centred, mode="r"), dtype=np.float64)
 
 
 @api.hookimpl

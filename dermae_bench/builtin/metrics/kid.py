@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermae_bench import api
-
-BLOCK = 1024
-"""Rows per kernel block: memory stays at BLOCK x M float64 whatever the number of images."""
+from dermae_bench.builtin.metrics.rows import BLOCK, blocks, check_rows
 
 
 class KernelDistance(api.SampleMetric):
@@ -50,43 +48,50 @@ class KernelDistance(api.SampleMetric):
         )
         return [kid, spread]
 
-    def values(self, generated: api.Features, real: api.Features, seed: int) -> Mapping[str, float]:
+    def values(self, comparison: api.Comparison) -> Mapping[str, float]:
         """{"kid": MMD^2}, with subsets also {"kid-subset-std": ...}.
 
         Raises:
             InvalidOutput: fewer images than a subset holds (or 2), unlike dimensions, or features not finite.
         """
         config: KernelDistance.Config = self.config
-        x, y = _checked(generated.values, real.values, 2 if config.subsets is None else config.subset_size)
+        least = 2 if config.subsets is None else config.subset_size
+        check_rows("kid", least, {"generated": comparison.generated, "real": comparison.real})
+        x, y = comparison.generated.values, comparison.real.values
         if config.subsets is None:
             return {"kid": mmd2(x, y)}
         # RandomState's stream is fixed for ever (default_rng's is not), and torch-fidelity draws from it in this order.
-        draw = np.random.RandomState(seed % 2**32)
-        size = config.subset_size
+        draw = np.random.RandomState(comparison.seed % 2**32)
         distances = [
-            mmd2(x[draw.choice(len(x), size, replace=False)], y[draw.choice(len(y), size, replace=False)])
+            mmd2(x[draw.choice(len(x), least, replace=False)], y[draw.choice(len(y), least, replace=False)])
             for _ in range(config.subsets)
         ]
         return {"kid": float(np.mean(distances)), "kid-subset-std": float(np.std(distances))}
 
 
-def mmd2(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+def mmd2(x: NDArray[np.float32], y: NDArray[np.float32]) -> float:
     """Unbiased MMD^2 of (N, D) and (M, D): pairs of an image with itself are left out (Gretton et al. 2012, eq. 3)."""
     n, m = len(x), len(y)
-    within_x = (_kernel_sum(x, x) - float((_kernel_diagonal(x)).sum())) / (n * (n - 1))
-    within_y = (_kernel_sum(y, y) - float((_kernel_diagonal(y)).sum())) / (m * (m - 1))
-    return within_x + within_y - 2 * _kernel_sum(x, y) / (n * m)
+    return _sum_within(x) / (n * (n - 1)) + _sum_within(y) / (m * (m - 1)) - 2 * _sum_between(x, y) / (n * m)
 
 
-def _kernel_sum(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Sum of the kernel over all pairs, block by block; of a set with itself only one triangle of the blocks."""
+def _sum_between(x: NDArray[np.float32], y: NDArray[np.float32]) -> float:
+    """Sum of the kernel over all pairs, in tiles of `BLOCK` x `BLOCK`."""
     total = 0.0
-    for start in range(0, len(x), BLOCK):
-        rows = x[start : start + BLOCK]
-        if x is y:
-            total += float(_kernel(rows, rows).sum()) + 2 * float(_kernel(rows, y[start + BLOCK :]).sum())
-        else:
-            total += float(_kernel(rows, y).sum())
+    for rows in blocks(x):
+        wide = rows.astype(np.float64)
+        total += sum(float(_kernel(wide, others.astype(np.float64)).sum()) for others in blocks(y))
+    return total
+
+
+def _sum_within(x: NDArray[np.float32]) -> float:
+    """Sum of the kernel over all ordered pairs of unlike rows: the tiles above the diagonal count twice."""
+    total = 0.0
+    for first in range(0, len(x), BLOCK):
+        rows = x[first : first + BLOCK].astype(np.float64)
+        tile = _kernel(rows, rows)
+        total += float(tile.sum()) - float(np.trace(tile))
+        total += 2 * sum(float(_kernel(rows, later.astype(np.float64)).sum()) for later in blocks(x[first + BLOCK :]))
     return total
 
 
@@ -96,25 +101,6 @@ def _kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float6
     products += 1
     # numpy's general power is ten times slower than two products
     return products * products * products
-
-
-def _kernel_diagonal(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    diagonal: NDArray[np.float64] = (np.einsum("nd,nd->n", x, x) / x.shape[1] + 1) ** 3
-    return diagonal
-
-
-def _checked(
-    generated: NDArray[np.float32], real: NDArray[np.float32], least: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    if generated.ndim != 2 or real.ndim != 2 or generated.shape[1] != real.shape[1]:
-        raise api.InvalidOutput(f"features of shapes {generated.shape} and {real.shape} cannot be compared")
-    if min(len(generated), len(real)) < least:
-        raise api.InvalidOutput(
-            f"kid needs {least} images on each side, there are {len(generated)} generated and {len(real)} real"
-        )
-    if not (np.isfinite(generated).all() and np.isfinite(real).all()):
-        raise api.InvalidOutput("features are not finite")
-    return generated.astype(np.float64), real.astype(np.float64)
 
 
 @api.hookimpl

@@ -208,3 +208,30 @@ def test_fixed_classes_need_no_data_to_plan(tmp_path: Path) -> None:
         ImageFolderConfig(root=api.Folder(tmp_path / "nowhere"), classes=("a", "b"), positive="b")
     )
     assert task.positive == "b"
+
+
+def test_rules_that_pass_over_the_column_of_splits(root: Path) -> None:
+    text = "path,label,group,split\na/1.jpg,x,L1,train\na/deep/2.PNG,y,L1,test\nb/3.jpg,x,L2,val\n"
+    grouped = with_csv(root, text, split="lesion-grouped")
+    assert [e.split for e in grouped.examples()] == [api.lesion_grouped(g) for g in ("L1", "L1", "L2")]
+    assert grouped.leaky is None
+    paper = with_csv(root, text, split="paper-random-80-20")
+    assert sorted(e.split for e in paper.examples()) == ["test", "train", "train"]
+    assert paper.leaky is not None
+    assert paper.split_rule.startswith("paper-random-80-20")
+
+
+def test_splits_of_a_csv_of_their_own(root: Path, tmp_path: Path) -> None:
+    table = tmp_path / "folds.csv"
+    table.write_text("id,split\na/1.jpg,train\na/deep/2.PNG,val\nb/3.jpg,test\n")
+    given = dataset(root, split="csv", split_csv=api.File(table))
+    assert [e.split for e in given.examples()] == ["train", "val", "test"]
+    assert given.split_rule == "as given in the CSV"
+    table.write_text("id,split\na/1.jpg,train\n")
+    assert "folds.csv: b/3.jpg is not in it" in problems(given)
+
+
+def test_a_reason_to_leak_without_a_table_that_could_is_refused(root: Path) -> None:
+    assert "no split is given; remove it" in problems(dataset(root, leaky="because"))
+    with pytest.raises(ValueError, match="`split: lesion-grouped` reads none"):
+        dataset(root, split="lesion-grouped", leaky="because")
