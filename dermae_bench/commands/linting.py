@@ -1,0 +1,163 @@
+"""`validate --data`: look at the data, and say what is wrong, what is doubtful, and what was not looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from dermae_bench.commands.printing import echo
+from dermae_bench.commands.publishing import Session
+from dermae_bench.errors import FAILED, OK, USAGE, DataMissing
+from dermae_bench.execute.choices import Outcome
+from dermae_bench.leakage.findings import KINDS
+from dermae_bench.suite.leakage import NAME, is_leakage
+from dermae_bench.suite.names import SPLITS
+from dermae_bench.suite.stage import Stage
+
+SHOWN = 20
+"""Findings of one kind that are printed; `show` lists more."""
+
+
+def lint(session: Session, run: Callable[[Sequence[Stage]], Outcome]) -> int:
+    """Prepare the data if they are not, run the lints that can be run now, and print what they found.
+
+    Lints of samples that are not drawn yet are left out and named; nothing is trained or drawn for a lint.
+
+    Args:
+        run: does stages, inputs first, as `run SUITE` would; finished ones are left alone.
+
+    Returns:
+        `USAGE` where the data are wrong, `FAILED` where a lint could not be done, the signal's code where one came,
+        else `OK`: doubts never fail.
+
+    Raises:
+        DataMissing: there are no data to look at.
+    """
+    if session.missing is not None:
+        raise DataMissing(session.missing)
+    prepare = next(stage for stage in session.stages if stage.kind == "prepare")
+    lints = [stage for stage in session.stages if is_leakage(stage)]
+    ready = [stage for stage in lints if _drawn(session, stage)]
+    outcome = run(_with_inputs(session.stages, [prepare, *ready]))
+    if outcome.interrupted is not None:
+        return 128 + outcome.interrupted
+    if not _done(session, prepare):
+        failure = outcome.failed.get(prepare.key)
+        if failure is None:
+            echo("the data could not be prepared", err=True)
+            return FAILED
+        echo(f"ERROR {failure.reason}")
+        return USAGE if failure.category == "data" else FAILED
+    _tell_data(session.store.manifest(prepare.kind, prepare.key).summary)
+    warnings = 0
+    for stage in ready:
+        if _done(session, stage):
+            warnings += _tell_findings(session, stage)
+    unchecked = list(_unchecked(session, lints, ready))
+    for line in unchecked:
+        echo(f"not checked: {line}")
+    echo(f"0 errors; warnings: {warnings}" + (f"; not checked: {len(unchecked)}" if unchecked else ""))
+    return FAILED if outcome.failed else OK
+
+
+def _done(session: Session, stage: Stage) -> bool:
+    return bool(stage.key) and session.store.has(stage.kind, stage.key)
+
+
+def _drawn(session: Session, stage: Stage) -> bool:
+    """Whether a lint needs nothing but real images and samples that are there."""
+    samples = stage.inputs.get("samples0")
+    return samples is None or _done(session, samples)
+
+
+def _with_inputs(stages: Sequence[Stage], wanted: Sequence[Stage]) -> list[Stage]:
+    """Some stages of a plan with everything they read, in its order; what finished samples came from is left out."""
+    keys: set[str] = set()
+    todo = list(wanted)
+    while todo:
+        stage = todo.pop()
+        if stage.key not in keys and stage.kind != "train":
+            keys.add(stage.key)
+            todo += [] if stage.kind == "sample" else stage.inputs.values()
+    return [stage for stage in stages if stage.key in keys]
+
+
+def _tell_data(prepared: Mapping[str, Any]) -> None:
+    split = prepared.get("split", {})
+    echo(f"split: {prepared['split_rule']}")
+    echo(f"digest: {prepared['split_digest']}")
+    for name in SPLITS:
+        counts = prepared["counts"][name]
+        lesions = f", {split['groups'][name]} lesions" if "groups" in split else ""
+        classes = ", ".join(f"{label} {count}" for label, count in counts.items())
+        echo(f"  {name}: {sum(counts.values())} images{lesions}: {classes}")
+    for warning in prepared["warnings"]:
+        echo(f"WARNING {warning}")
+
+
+def _tell_findings(session: Session, stage: Stage) -> int:
+    """Print what one lint found; returns how many kinds of it are warnings."""
+    summary = session.store.manifest(stage.kind, stage.key).summary
+    who = stage.name.removeprefix(NAME)
+    warnings = 0
+    if not summary["counts"]:
+        echo(f"{who}: nothing found in {summary['n']} images")
+    for kind, about in KINDS.items():
+        count = summary["counts"].get(kind, 0)
+        if not count:
+            continue
+        # prepared data hold shared groups only where the split states why
+        severity = "warning" if about.severity == "error" else about.severity
+        warnings += severity == "warning"
+        reason = f" (declared: {summary['leaky']})" if about.severity == "error" else ""
+        echo(f"{severity.upper()} {who}: {count} {about.words}{reason}")
+        listed = [finding for finding in summary["findings"] if finding["kind"] == kind]
+        for finding in listed[:SHOWN]:
+            echo(f"  {' ~ '.join(_members(finding))}{_measures(finding)}")
+        if count > SHOWN:
+            echo(f"  and {count - SHOWN} more: dermae-bench show {stage.key[:12]}")
+    return warnings
+
+
+def _members(finding: Mapping[str, Any]) -> list[str]:
+    """The images of a finding with their splits and labels, or its lesion."""
+    ids, splits, labels = (list(finding.get(name, ())) for name in ("ids", "splits", "labels"))
+    groups = finding.get("groups", ())
+    if not ids or finding["kind"] == "label-conflict-lesion":
+        return [f"{groups[0] if groups else ids[0]} ({', '.join(labels or splits)})"]
+    # a generated image has neither
+    splits = [""] * (len(ids) - len(splits)) + splits
+    labels = [""] * (len(ids) - len(labels)) + labels
+    found = []
+    for name, split, label in zip(ids, splits, labels, strict=False):
+        facts = ", ".join(filter(None, (split, label)))
+        found.append(f"{name} ({facts})" if facts else name)
+    return found
+
+
+def _measures(finding: Mapping[str, Any]) -> str:
+    """`: correlation 0.9977, 35 of 256 bits, distance 6.166 (confirmed)`."""
+    told = []
+    if "correlation" in finding:
+        told.append(f"correlation {finding['correlation']:.4f}")
+    if "hamming" in finding:
+        told.append(f"{finding['hamming']} of 256 bits")
+    if "distance" in finding:
+        said = "confirmed" if finding.get("confirmed") else "not confirmed"
+        told.append(f"distance {finding['distance']:.4g} ({said})")
+    if "turn" in finding:
+        told.append(finding["turn"])
+    return f": {', '.join(told)}" if told else ""
+
+
+def _unchecked(session: Session, lints: Sequence[Stage], ready: Sequence[Stage]) -> Iterator[str]:
+    if not lints:
+        yield "copies across splits (this plan has no lints)"
+    elif not session.loaded.suite.extractors:
+        yield "copies with an edge cut off (the suite has no extractor)"
+    for stage in lints:
+        who = stage.name.removeprefix(NAME)
+        if stage not in ready:
+            yield f"samples {who} (not drawn yet)"
+        elif not _done(session, stage):
+            yield f"{who} (it failed)"

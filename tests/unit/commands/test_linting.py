@@ -1,0 +1,239 @@
+"""`validate --data`: what it prints about a folder of images with planted faults, and how it leaves."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from dermae_bench.builtin.datasets.phantom import Phantom, PhantomConfig
+from dermae_bench.commands.linting import lint
+from dermae_bench.commands.session import open_session
+from dermae_bench.errors import DataMissing
+from dermae_bench.execute.attempt import attempt
+from dermae_bench.execute.choices import Outcome
+from dermae_bench.execute.stages.common import Table
+from dermae_bench.store.artifacts import Failure, Manifest, describe_files
+from dermae_bench.store.contents import Contents
+from dermae_bench.suite.generator_rows import GeneratorRows
+from dermae_bench.suite.leakage import leakage_stages
+from dermae_bench.suite.plan import Planner
+from dermae_bench.suite.rows import RowPlanner
+from dermae_bench.suite.stage import Stage, key_of
+
+SIZE = 32
+PER_SPLIT = {"train": 8, "val": 4, "test": 6}
+Rows = list[dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def drawn() -> np.ndarray:
+    data = Phantom(PhantomConfig(image_size=SIZE, images=50))
+    by_group = {example.group: example for example in data.examples()}
+    return np.stack(
+        [data.image(e, SIZE).transpose(1, 2, 0) for e in list(by_group.values())[: sum(PER_SPLIT.values())]]
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, drawn: np.ndarray) -> Callable[..., Path]:
+    """Write the images, their table and a suite over them."""
+
+    def write(extra: Sequence[tuple[np.ndarray, dict[str, str]]] = (), **params: str) -> Path:
+        root = tmp_path / "images"
+        root.mkdir()
+        splits = [split for split, count in PER_SPLIT.items() for _ in range(count)]
+        rows = [
+            {"path": f"i{n:02d}.png", "label": ("nv", "mel")[n % 2], "group": f"g{n:02d}", "split": split}
+            for n, split in enumerate(splits)
+        ]
+        pictures = [*drawn, *(picture for picture, _ in extra)]
+        rows += [{"path": f"extra{n}.png", **facts} for n, (_, facts) in enumerate(extra)]
+        for picture, row in zip(pictures, rows, strict=True):
+            Image.fromarray(picture).save(root / row["path"])
+        table = tmp_path / "table.csv"
+        table.write_text("".join(",".join(line) + "\n" for line in [rows[0].keys(), *(row.values() for row in rows)]))
+        dataset = {"root": str(root), "csv": str(table), "image_size": SIZE, **params}
+        about = {
+            "version": 1,
+            "suite": "folder",
+            "dataset": {"plugin": "image-folder", "params": dataset},
+            "tasks": ["diagnosis"],
+        }
+        (tmp_path / "suite.yaml").write_text(yaml.safe_dump(about, sort_keys=False))
+        return tmp_path / "suite.yaml"
+
+    return write
+
+
+class Here:
+    """A session over a suite, whose stages are done in this process."""
+
+    def __init__(self, suite: Path) -> None:
+        session = open_session(suite, preset=None, sets=(), results=suite.parent / "results", plugins_dir=None)
+        contents = Contents(suite.parent / "memo.json")
+        known = {stage.kind: stage for stage in session.stages}
+        planner = Planner(session.loaded.suite, session.catalog, contents, TASKS)
+        rows = RowPlanner(planner, session.loaded.resolved)
+        rows.rows()
+        leakage_stages(GeneratorRows(rows))
+        assert planner.prepare().key == known["prepare"].key
+        self.session = replace(session, stages=planner.stages)
+        self.asked: list[str] = []
+
+    def lint(self) -> int:
+        return lint(self.session, self.run)
+
+    def run(self, stages: Sequence[Stage]) -> Outcome:
+        outcome = Outcome()
+        self.asked = [stage.name for stage in stages]
+        for stage in stages:
+            if self.session.store.has(stage.kind, stage.key):
+                outcome.cached += 1
+                continue
+            if any(source.key in outcome.failed for source in stage.inputs.values()):
+                outcome.blocked.append(stage)
+                continue
+            result = self._attempt(stage)
+            if result["ok"]:
+                outcome.done.append(stage)
+            else:
+                told = {name: str(result[name]) for name in ("reason", "category")}
+                outcome.failed[stage.key] = Failure(key=stage.key, name=stage.name, **told)
+        return outcome
+
+    def _attempt(self, stage: Stage) -> dict[str, object]:
+        store = self.session.store
+        place = store.attempt_folder(stage.key)
+        place.mkdir(parents=True, exist_ok=True)
+        spec = {
+            "kind": stage.kind, "key": stage.key, "name": stage.name, "work": stage.work, "parts": stage.parts,
+            "inputs": {role: {"kind": its.kind, "key": its.key} for role, its in stage.inputs.items()},
+            "plugins": stage.plugins, "store": str(store.root.absolute()), "environment": {},
+        }  # fmt: skip
+        (place / "spec.json").write_text(json.dumps(spec))
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            attempt(place)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        return dict(json.loads((place / "result.json").read_text()))
+
+
+TASKS = {
+    "diagnosis": {
+        "name": "diagnosis", "classes": ["mel", "nv"], "positive": None, "parent": None, "mapping": {}, "image_size": 0,
+    },
+}  # fmt: skip
+
+
+def test_clean_data_are_told_in_numbers(folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    here = Here(folder())
+    assert here.lint() == 0
+    out = capsys.readouterr().out.splitlines()
+    prepared = here.session.store.manifest("prepare", here.session.stages[0].key).summary
+    assert out[0] == "split: as given in the CSV"
+    assert out[1] == f"digest: {prepared['split_digest']}"
+    assert "  train: 8 images, 8 lesions: mel 4, nv 4" in out
+    assert out[-2] == "not checked: copies with an edge cut off (the suite has no extractor)"
+    assert out[-1] == "0 errors; warnings: 0; not checked: 1"
+    assert "real: nothing found in 18 images" in out
+    assert not any("ERROR" in line or "NOTE" in line for line in out)
+    # a second time nothing is done again
+    assert here.lint() == 0
+    assert here.run([stage for stage in here.session.stages if stage.name in here.asked]).done == []
+
+
+def test_planted_faults_are_listed_and_do_not_fail(
+    folder: Callable[..., Path], drawn: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    brighter = np.clip(np.round(drawn[0] * 1.05), 0, 255).astype(np.uint8)
+    extra = [
+        (brighter, {"label": "mel", "group": "other", "split": "test"}),
+        (drawn[3][:, ::-1], {"label": "mel", "group": "g03", "split": "train"}),
+    ]
+    assert Here(folder(extra)).lint() == 0
+    out = capsys.readouterr().out
+    assert "WARNING real: 1 near-duplicates across splits" in out
+    assert "i00.png (train, nv) ~ extra0.png (test, mel): correlation 1.0000" in out
+    assert "WARNING real: 1 exact or near-duplicates with different labels" in out
+    assert "NOTE real: 1 near-duplicates of one lesion in one split" in out
+    assert "mirrored left to right" in out
+    assert "0 errors; warnings: 2" in out
+    # what leaks comes first
+    assert out.index("across splits") < out.index("with different labels") < out.index("NOTE")
+
+
+def test_a_divided_lesion_is_an_error_that_says_the_way_out(
+    folder: Callable[..., Path], drawn: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, drawn[0].shape, dtype=np.uint8)
+    extra = [(noise, {"label": "nv", "group": "g00", "split": "test"})]
+    here = Here(folder(extra))
+    assert here.lint() == 2
+    out = capsys.readouterr().out
+    assert out.startswith("ERROR ")
+    assert "group 'g00' lies in test and train (state why in `leaky`, if it must)" in out
+
+
+@pytest.mark.slow
+def test_a_declared_leak_is_a_warning_with_its_reason(
+    folder: Callable[..., Path], drawn: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, drawn[0].shape, dtype=np.uint8)
+    extra = [(noise, {"label": "nv", "group": "g00", "split": "test"})]
+    assert Here(folder(extra, leaky="split by image")).lint() == 0
+    out = capsys.readouterr().out
+    assert "WARNING real: 1 lesions divided between splits (declared: split by image)" in out
+    assert "g00 (train, test)" in out
+
+
+def test_samples_are_looked_at_once_they_are_drawn(
+    folder: Callable[..., Path], drawn: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = Here(folder())
+    prepare = here.session.stages[0]
+    parts = {"kind": "sample"}
+    samples = Stage(kind="sample", name="sample/x/count=2", work={}, parts=parts, key=key_of(parts))
+    about = {"of": "leakage", "what": "samples", "extractor": None}
+    inputs = {"prepare": prepare, "samples0": samples}
+    own = {"work": about, "inputs": {role: stage.key for role, stage in inputs.items()}}
+    name = "score/leakage/x/count=2"
+    stage = Stage(kind="score", name=name, work=about, parts=own, key=key_of(own), inputs=inputs)
+    here.session = replace(here.session, stages=[*here.session.stages, samples, stage])
+    assert here.lint() == 0
+    assert "not checked: samples x/count=2 (not drawn yet)" in capsys.readouterr().out
+    assert not any(name.startswith(("sample/", "train/")) for name in here.asked)
+
+    store = here.session.store
+    out = store.attempt_folder(samples.key) / "out"
+    out.mkdir(parents=True)
+    np.save(out / "images-00000.npy", drawn[[17, 3]].transpose(0, 3, 1, 2))
+    Table.write(out / "table.parquet", {"id": ["drawn-0", "drawn-1"]})
+    files = describe_files(out)
+    told = Manifest(kind="sample", key=samples.key, name=samples.name, parts=parts, files=files, summary={"task": None})
+    store.commit(out, told)
+    assert here.lint() == 0
+    text = capsys.readouterr().out
+    assert "WARNING x/count=2: 1 generated images with the pixels of a real one in val or test" in text
+    assert "drawn-0 ~ i17.png (test)" in text
+    assert "not drawn yet" not in text
+
+
+def test_without_the_data_it_says_so(folder: Callable[..., Path]) -> None:
+    here = Here(folder())
+    here.session = replace(here.session, missing="no images in there")
+    with pytest.raises(DataMissing, match="no images in there"):
+        here.lint()
+
+
+def test_a_signal_ends_it_with_the_signals_code(folder: Callable[..., Path]) -> None:
+    here = Here(folder())
+    assert lint(here.session, lambda stages: Outcome(interrupted=2)) == 130
