@@ -1,0 +1,146 @@
+"""Which rows are compared: the words of the command line, and pairs of rows of one task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from dermae_bench.errors import DataError, UserError
+from dermae_bench.plugin.checking import suggestion
+from dermae_bench.report.compare.recorded import Results, Row
+from dermae_bench.report.evidence import FILE
+
+USAGE = "compare FOLDER_A FOLDER_B, compare FOLDER_A:ROW FOLDER_B:ROW, or compare FOLDER ROW_A ROW_B"
+MOST = 30
+"""Rows that a message lists."""
+
+Key = tuple[str, str]
+"""Board and section: what two rows must share."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """A results folder, and which of its rows; None where it is all of them."""
+
+    folder: Path
+    row: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowPair:
+    """The reference row and the candidate row of one task."""
+
+    a: Row
+    b: Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairing:
+    """What is compared, and what is not."""
+
+    pairs: tuple[RowPair, ...]
+    only_a: tuple[str, ...] = ()
+    """Rows, or tasks of a row, that the other side does not have."""
+    only_b: tuple[str, ...] = ()
+
+
+def sides(words: Sequence[str]) -> tuple[Side, Side]:
+    """A and B of the command line.
+
+    Raises:
+        UserError: a word names no results folder, or there are too few or too many.
+    """
+    if len(words) == 3:
+        first = _side(words[0])
+        if first is not None and first.row is None:
+            return Side(folder=first.folder, row=words[1]), Side(folder=first.folder, row=words[2])
+    if len(words) != 2:
+        raise UserError(f"compare takes two words, or a folder and two rows, not {len(words)} words", hint=USAGE)
+    a, b = (_side(word) for word in words)
+    if a is None or b is None:
+        missing = [word for word, side in zip(words, (a, b), strict=True) if side is None]
+        hint = f"{USAGE}\n  `dermae-bench list` shows the folders that are there"
+        raise DataError("no results folder (one that holds evidence.json) is named by:", missing, hint=hint)
+    # a row that is named on one side only is meant on both
+    return Side(folder=a.folder, row=a.row or b.row), Side(folder=b.folder, row=b.row or a.row)
+
+
+def _side(word: str) -> Side | None:
+    """The longest beginning that is a results folder, so that folders and rows may hold colons."""
+    if _is_results(word):
+        return Side(folder=Path(word), row=None)
+    ends = [place for place, letter in enumerate(word) if letter == ":"]
+    for end in reversed(ends):
+        row = word[end + 1 :].strip()
+        if row and _is_results(word[:end]):
+            return Side(folder=Path(word[:end]), row=row)
+    return None
+
+
+def _is_results(word: str) -> bool:
+    return bool(word) and (Path(word) / FILE).is_file()
+
+
+def paired(a: Results, b: Results, row_a: str | None, row_b: str | None) -> Pairing:
+    """Rows to compare: equal names of two folders, or the named row of each side once a task.
+
+    Floors (majority class, random, real against real) are nobody's claim: they are compared only where they are named.
+
+    Raises:
+        UserError: a pattern matches no row, or several of one task; or the sides share no row or no task.
+    """
+    if row_a is None or row_b is None:
+        return _whole(a, b)
+    problems: list[str] = []
+    chosen = [_chosen(side, pattern, which, problems) for side, pattern, which in ((a, row_a, "A"), (b, row_b, "B"))]
+    if problems:
+        raise DataError(
+            "rows cannot be chosen:", problems, hint="a row is named by its id, or by a pattern with * and ?"
+        )
+    first, second = chosen
+    shared = [key for key in first if key in second]
+    if not shared:
+        names = [f"{which}: {row.row}" for which, rows in zip("AB", chosen, strict=True) for row in rows.values()]
+        raise DataError("the rows of A and B have no task in common:", names)
+    return Pairing(
+        pairs=tuple(RowPair(a=first[key], b=second[key]) for key in shared),
+        only_a=tuple(row.row for key, row in first.items() if key not in second),
+        only_b=tuple(row.row for key, row in second.items() if key not in first),
+    )
+
+
+def _whole(a: Results, b: Results) -> Pairing:
+    first, second = ({(row.board, row.row): row for row in side.rows if row.kind != "floor"} for side in (a, b))
+    shared = [key for key in first if key in second]
+    if not shared:
+        names = [f"{which}: {row}" for which, rows in (("A", first), ("B", second)) for _, row in list(rows)[:MOST]]
+        hint = f"name the rows: compare {a.folder}:ROW {b.folder}:ROW"
+        raise DataError("the folders have no row of equal name:", names, hint=hint)
+    return Pairing(
+        pairs=tuple(RowPair(a=first[key], b=second[key]) for key in shared),
+        only_a=tuple(row for (board, row) in first if (board, row) not in second),
+        only_b=tuple(row for (board, row) in second if (board, row) not in first),
+    )
+
+
+def _chosen(results: Results, pattern: str, which: str, problems: list[str]) -> dict[Key, Row]:
+    """The row of each board and section that a pattern names; an id or a name goes before a pattern."""
+    ways = (
+        lambda row: row.row == pattern,
+        lambda row: pattern in (row.short, row.head),
+        lambda row: fnmatchcase(row.row, pattern) or fnmatchcase(row.short, pattern),
+    )
+    matched = next((rows for way in ways if (rows := [row for row in results.rows if way(row)])), [])
+    if not matched:
+        names = [row.row for row in results.rows]
+        problems.append(f"{which}: no row {pattern!r} in {results.folder}; {suggestion(pattern, names, 'rows')}")
+    found: dict[Key, list[Row]] = {}
+    for row in matched:
+        found.setdefault((row.board, row.section), []).append(row)
+    for (_, section), rows in found.items():
+        if len(rows) > 1:
+            listed = "; ".join(row.row for row in rows[:MOST])
+            problems.append(f"{which}: {pattern!r} names {len(rows)} rows of {section}: {listed}")
+    return {key: rows[0] for key, rows in found.items()}

@@ -1,0 +1,115 @@
+"""A comparison against a policy: GO, NO-GO or INCONCLUSIVE, and about how many more lesions would settle it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dermae_bench.report.compare.outcome import Comparison, Line
+from dermae_bench.report.compare.policy import Policy
+from dermae_bench.report.compare.sides import RowPair
+from dermae_bench.statistics.decisions import Verdict, decide
+
+MOST_LESIONS = 10_000_000
+"""More than that is told as such: nobody photographs them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """One criterion on one pair of rows."""
+
+    pair: RowPair
+    metric: str
+    word: str
+    """margin, gain, at_least or at_most"""
+    number: float
+    """As the policy says it."""
+    of: Literal["difference", "value"]
+    """Of B - A, or of B itself."""
+    side: Literal["higher", "lower"]
+    """Where it must lie from `threshold`."""
+    threshold: float
+    estimate: float | None
+    low: float | None
+    high: float | None
+    verdict: Verdict
+    more_lesions: int | None = None
+    """About how many more would settle it if the estimate stayed; None where it is settled or nothing would."""
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """All criteria together."""
+
+    verdict: Verdict
+    judgements: tuple[Judgement, ...]
+
+
+def judge(comparison: Comparison, policy: Policy) -> Judged:
+    """GO where every criterion is met by its whole interval, NO-GO where one interval lies wholly on the wrong side."""
+    judgements = tuple(_judgements(comparison, policy))
+    return Judged(verdict=overall([one.verdict for one in judgements]), judgements=judgements)
+
+
+def overall(verdicts: Sequence[Verdict]) -> Verdict:
+    """The worst word; nothing judged is nothing concluded."""
+    if "NO-GO" in verdicts:
+        return "NO-GO"
+    return "GO" if verdicts and all(verdict == "GO" for verdict in verdicts) else "INCONCLUSIVE"
+
+
+def _judgements(comparison: Comparison, policy: Policy) -> Iterator[Judgement]:
+    for found in comparison.pairs:
+        if policy.tasks and found.pair.a.section not in policy.tasks:
+            continue
+        for line in found.lines:
+            if line.metric in policy.metrics:
+                for word, number in policy.metrics[line.metric].given.items():
+                    yield _judgement(found.pair, line, word, number)
+
+
+def _judgement(pair: RowPair, line: Line, word: str, number: float) -> Judgement:
+    side: Literal["higher", "lower"] = "lower" if line.better == "lower" else "higher"
+    if word in ("margin", "gain"):
+        of: Literal["difference", "value"] = "difference"
+        # of a metric that is better when lower, a loss is a positive difference
+        threshold = number if (word == "gain") == (side == "higher") else -number
+        estimate, low, high = line.difference, line.low, line.high
+    else:
+        of, side, threshold = "value", "higher" if word == "at_least" else "lower", number
+        estimate, low, high = (line.b.value, line.b.low, line.b.high) if line.b is not None else (None, None, None)
+    verdict = decide(low, high, threshold, side)
+    more = None
+    if verdict == "INCONCLUSIVE" and estimate is not None and low is not None and high is not None:
+        more = more_lesions(estimate, low, high, threshold, line.lesions)
+    return Judgement(
+        pair=pair,
+        metric=line.metric,
+        word=word,
+        number=number,
+        of=of,
+        side=side,
+        threshold=threshold,
+        estimate=estimate,
+        low=low,
+        high=high,
+        verdict=verdict,
+        more_lesions=more,
+        note="" if low is not None else line.note or "no interval",
+    )
+
+
+def more_lesions(estimate: float, low: float, high: float, threshold: float, lesions: int | None) -> int | None:
+    """About how many more lesions would bring the interval off the threshold, if the estimate stayed where it is.
+
+    Half an interval shrinks as 1 / sqrt(lesions). None where the estimate lies on the threshold, or no lesions are
+    counted.
+    """
+    room = abs(estimate - threshold)
+    reach = estimate - low if estimate > threshold else high - estimate
+    if lesions is None or room == 0 or reach <= 0:
+        return None
+    return max(1, math.ceil(min(lesions * ((reach / room) ** 2 - 1), MOST_LESIONS)))

@@ -1,0 +1,158 @@
+"""Policies: mistakes with places, verdicts, and how many more lesions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dermae_bench.report.compare.outcome import Comparison, Line, Number, PairResult
+from dermae_bench.report.compare.policy import Criteria, Policy, PolicyError, load_policy
+from dermae_bench.report.compare.recorded import Row
+from dermae_bench.report.compare.sides import Pairing, RowPair
+from dermae_bench.report.compare.verdicts import MOST_LESIONS, judge, more_lesions, overall
+
+ROW = Row(
+    board="classifiers",
+    row="vit | train | malignancy",
+    names={"task": "malignancy"},
+    kind="measured",
+    marks=(),
+    seeds=1,
+)
+PAIR = RowPair(a=ROW, b=ROW)
+
+
+def comparison(*lines: Line) -> Comparison:
+    return Comparison(
+        folders=("a", "b"),
+        pairing=Pairing(pairs=(PAIR,)),
+        pairs=(PairResult(pair=PAIR, lines=lines, answers=None),),
+        test="sign-flip",
+        level=0.95,
+        resamples=2000,
+        seed=0,
+    )
+
+
+def line(a: float, b: float, low: float | None, high: float | None, better: str = "higher") -> Line:
+    return Line(
+        metric="m", unit="1", better=better, n=200, lesions=100, low=low, high=high,
+        a=Number(value=a, by_seed=(({}, a),), sd=None),
+        b=Number(value=b, by_seed=(({}, b),), sd=None, low=b - 0.05, high=b + 0.05),
+    )  # fmt: skip
+
+
+def policy(**words: float) -> Policy:
+    return Policy(version=1, metrics={"m": Criteria(**words)})
+
+
+@pytest.mark.parametrize(
+    ("words", "found", "verdict"),
+    [
+        ({"margin": 0.02}, line(0.8, 0.81, -0.01, 0.03), "GO"),
+        ({"margin": 0.0}, line(0.8, 0.81, -0.01, 0.03), "INCONCLUSIVE"),
+        ({"margin": 0.02}, line(0.8, 0.7, -0.15, -0.05), "NO-GO"),
+        ({"gain": 0.02}, line(0.8, 0.9, 0.05, 0.15), "GO"),
+        ({"gain": 0.02}, line(0.8, 0.81, -0.01, 0.03), "INCONCLUSIVE"),
+        ({"gain": 0.02}, line(0.8, 0.8, -0.01, 0.01), "NO-GO"),
+        ({"margin": 0.02}, line(0.2, 0.21, -0.01, 0.015, "lower"), "GO"),
+        ({"margin": 0.02}, line(0.2, 0.3, 0.05, 0.15, "lower"), "NO-GO"),
+        ({"gain": 0.02}, line(0.2, 0.1, -0.15, -0.05, "lower"), "GO"),
+        ({"gain": 0.02}, line(0.2, 0.21, -0.01, 0.02, "lower"), "NO-GO"),
+        ({"at_least": 0.7}, line(0.8, 0.8, None, None), "GO"),
+        ({"at_least": 0.9}, line(0.8, 0.8, None, None), "NO-GO"),
+        ({"at_most": 0.8}, line(0.8, 0.8, None, None, "lower"), "INCONCLUSIVE"),
+        ({"at_most": 0.9}, line(0.8, 0.8, None, None, "lower"), "GO"),
+        ({"margin": 0.5}, line(0.8, 0.8, None, None), "INCONCLUSIVE"),
+        ({"margin": 0.02, "at_least": 0.9}, line(0.8, 0.81, -0.01, 0.03), "NO-GO"),
+        ({"margin": 0.02, "at_least": 0.75}, line(0.8, 0.81, -0.01, 0.03), "GO"),
+    ],
+)
+def test_the_whole_interval_decides(words: dict[str, float], found: Line, verdict: str) -> None:
+    assert judge(comparison(found), policy(**words)).verdict == verdict
+
+
+def test_a_number_that_is_not_there_is_inconclusive() -> None:
+    absent = Line(metric="m", unit="1", better="higher", n=None, note="B: failed: out of memory")
+    judged = judge(comparison(absent), policy(margin=0.1, at_least=0.1))
+    assert [(one.verdict, one.note) for one in judged.judgements] == [
+        ("INCONCLUSIVE", "B: failed: out of memory"),
+        ("INCONCLUSIVE", "B: failed: out of memory"),
+    ]
+
+
+def test_other_tasks_are_not_judged() -> None:
+    other = replace(policy(margin=0.1), tasks=("diagnosis",))
+    assert judge(comparison(line(0.8, 0.8, -0.01, 0.01)), other).judgements == ()
+    assert overall([]) == "INCONCLUSIVE"
+    assert overall(["GO", "INCONCLUSIVE"]) == "INCONCLUSIVE"
+    assert overall(["INCONCLUSIVE", "NO-GO", "GO"]) == "NO-GO"
+
+
+def test_four_times_the_lesions_halve_the_interval() -> None:
+    # the interval reaches 0.02 down, the threshold is 0.01 away
+    assert more_lesions(0.81, 0.79, 0.83, 0.80, 100) == 300
+    assert more_lesions(0.79, 0.77, 0.81, 0.80, 100) == 300
+    assert more_lesions(0.8, 0.79, 0.81, 0.8, 100) is None
+    assert more_lesions(0.8, 0.7, 0.9, 0.8 - 1e-9, 100) == MOST_LESIONS
+    assert more_lesions(0.81, 0.79, 0.83, 0.80, None) is None
+
+
+BROKEN = """\
+version: 2
+metrics:
+  accuracy: {margin: -0.1}
+  brier: {at_mots: 0.2}
+  ece: {}
+level: 1.5
+extra: 1
+level: 0.9
+"""
+
+
+def test_every_mistake_is_told_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(BROKEN)
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path)
+    told = [(one.place.line, one.place.column, one.message) for one in caught.value.problems if one.place]
+    assert told == [
+        (1, 10, "expected 1, got 2"),
+        (3, 22, "-0.1 is out of range: at least 0"),
+        (4, 10, "brier has no criterion"),
+        (4, 11, "unknown key 'at_mots'"),
+        (5, 8, "ece has no criterion"),
+        (6, 8, "1.5 is out of range: at least 0.5 and at most 0.9999"),
+        (7, 1, "unknown key 'extra'"),
+        (8, 1, "key 'level' is given twice"),
+    ]
+    assert "did you mean 'at_most'" in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "- 1\n", "version: 1\nmetrics: {}\n", "version: 1\n"])
+def test_a_file_that_is_no_policy(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+    with pytest.raises(PolicyError, match="error"):
+        load_policy(path)
+    with pytest.raises(PolicyError, match="cannot be read"):
+        load_policy(tmp_path / "none.yaml")
+
+
+def test_a_policy_fits_what_is_compared(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("version: 1\nmetrics:\n  f1: {margin: 0}\n  ece: {at_least: 1}\n  t: {gain: 1, at_most: 2}\n"
+                    "  m: {at_most: 1}\ntasks: [x]\n")  # fmt: skip
+    loaded = load_policy(path)
+    with pytest.raises(PolicyError) as caught:
+        loaded.fitting({"f1-macro": "higher", "ece": "lower", "t": "neither", "m": "higher"}, ["malignancy"])
+    assert [(one.place.line, one.message) for one in caught.value.problems if one.place] == [
+        (7, "task 'x' is not compared"),
+        (3, "A and B have no column 'f1'"),
+        (4, "ece is better when lower: say at_most"),
+        (5, "t has no better side: only at_least and at_most can judge it"),
+        (6, "m is better when higher: say at_least"),
+    ]
