@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,91 +11,7 @@ import click
 
 from dermae_bench import __version__
 from dermae_bench.errors import FAILED, STORAGE, USAGE, BenchError
-
-SUITE = click.argument("suite", type=click.Path(path_type=Path))
-
-
-def _flag(*names: str, env: str, **settings: Any) -> Callable[[Any], Any]:
-    return click.option(*names, envvar=f"DERMAE_BENCH_{env}", show_envvar=True, **settings)
-
-
-SUITE_FLAGS = [
-    _flag("--preset", env="PRESET", metavar="NAME", help="Merge this preset of the suite over it."),
-    _flag(
-        "--set", "sets", env="SET", multiple=True, metavar="A.B=C", help="Replace one value of the suite; repeatable."
-    ),
-]
-PLACE_FLAGS = [
-    _flag(
-        "--results",
-        env="RESULTS",
-        type=click.Path(path_type=Path),
-        default=Path("results"),
-        show_default=True,
-        help="Where results and the store lie.",
-    ),
-    _flag("--plugins-dir", env="PLUGINS_DIR", type=click.Path(path_type=Path), help="Folder of single-file plugins."),
-]
-RUN_FLAGS = [
-    _flag(
-        "--only",
-        env="ONLY",
-        multiple=True,
-        metavar="PATTERN",
-        help="Only stages whose name matches, and what they need.",
-    ),
-    _flag("--skip", env="SKIP", multiple=True, metavar="PATTERN", help="Not the stages whose name matches."),
-    _flag(
-        "-j",
-        "--jobs",
-        env="JOBS",
-        type=click.IntRange(1),
-        default=1,
-        show_default=True,
-        help="Independent stages side by side.",
-    ),
-    _flag(
-        "--executor",
-        env="EXECUTOR",
-        type=click.Choice(["local"]),
-        default="local",
-        show_default=True,
-        help="What runs the stages.",
-    ),
-    _flag(
-        "--timeout", env="TIMEOUT", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Longest time of one stage."
-    ),
-    _flag("--fail-fast", env="FAIL_FAST", is_flag=True, help="Stop at the first failed stage."),
-    _flag(
-        "--force",
-        env="FORCE",
-        multiple=True,
-        metavar="PATTERN",
-        help="Do these stages again although they are finished ('*': all).",
-    ),
-]
-FORMAT = _flag(
-    "--format",
-    "form",
-    env="FORMAT",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="How to print.",
-)
-QUIET = [
-    _flag("-q", "--quiet", env="QUIET", is_flag=True, help="No progress."),
-    _flag("-v", "--verbose", env="VERBOSE", count=True, help="More progress."),
-]
-
-
-def _with(*flags: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def wrap(function: Any) -> Any:
-        for flag in reversed(flags):
-            function = flag(function)
-        return function
-
-    return wrap
+from dermae_bench.flags import FORMAT, PLACE_FLAGS, QUIET, RUN_FLAGS, SUITE, SUITE_FLAGS, flag, with_flags
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -109,7 +25,7 @@ def app() -> None:
 
 @app.command()
 @SUITE
-@_with(*SUITE_FLAGS, *PLACE_FLAGS, *RUN_FLAGS, FORMAT, *QUIET)
+@with_flags(*SUITE_FLAGS, *PLACE_FLAGS, *RUN_FLAGS, FORMAT, *QUIET)
 def run(suite: Path, form: str, quiet: bool, verbose: int, **words: Any) -> int:
     """Run a suite to its leaderboards."""
     from dermae_bench.commands.session import run_suite
@@ -119,15 +35,15 @@ def run(suite: Path, form: str, quiet: bool, verbose: int, **words: Any) -> int:
 
 @app.command()
 @SUITE
-@_with(*SUITE_FLAGS, *PLACE_FLAGS, FORMAT)
-@_flag(
+@with_flags(*SUITE_FLAGS, *PLACE_FLAGS, FORMAT)
+@flag(
     "--costs/--no-costs",
     env="COSTS",
     default=True,
     show_default=True,
     help="Count what is not counted yet, in child processes; it is kept in the store.",
 )
-@_flag(
+@flag(
     "--peak-tflops",
     env="PEAK_TFLOPS",
     type=click.FloatRange(min=0, min_open=True),
@@ -135,7 +51,7 @@ def run(suite: Path, form: str, quiet: bool, verbose: int, **words: Any) -> int:
     show_default=True,
     help="Peak of the device for GPU-hours, 10^12 FLOP/s; the default is dense bf16 of one H200.",
 )
-@_flag(
+@flag(
     "--utilisation",
     env="UTILISATION",
     type=click.FloatRange(min=0, max=1, min_open=True),
@@ -173,16 +89,21 @@ def plan(suite: Path, form: str, costs: bool, peak_tflops: float, utilisation: f
 
 @app.command()
 @SUITE
-@_with(*SUITE_FLAGS, *PLACE_FLAGS)
-def validate(suite: Path, **words: Any) -> int:
-    """Check a suite and report everything that is wrong with it."""
+@with_flags(*SUITE_FLAGS, *PLACE_FLAGS)
+@flag("--data", env="DATA", is_flag=True, help="Look at the images, too: splits, duplicates, labels, leaks.")
+def validate(suite: Path, data: bool, **words: Any) -> int:
+    """Check a suite and report everything that is wrong with it.
+
+    With --data the images are prepared and linted: lesions on both sides of a split are errors; near-duplicates,
+    conflicting labels and generated copies of test images are warnings. Nothing is trained or drawn.
+    """
     from dermae_bench.commands.session import validate_suite
 
-    return validate_suite(suite, **_places(words))
+    return validate_suite(suite, **_places(words), data=data)
 
 
 @app.command("list")
-@_with(*PLACE_FLAGS, FORMAT)
+@with_flags(*PLACE_FLAGS, FORMAT)
 def list_(results: Path, form: str, **_: Any) -> int:
     """List the results folders and what the store holds."""
     from dermae_bench.commands.listing import list_results
@@ -192,7 +113,7 @@ def list_(results: Path, form: str, **_: Any) -> int:
 
 @app.command()
 @click.argument("key")
-@_with(*PLACE_FLAGS, FORMAT)
+@with_flags(*PLACE_FLAGS, FORMAT)
 def show(key: str, results: Path, form: str, **_: Any) -> int:
     """Show one stage by (the beginning of) its key: what made it, what it gave, why it failed."""
     from dermae_bench.commands.listing import show_stage
@@ -202,12 +123,93 @@ def show(key: str, results: Path, form: str, **_: Any) -> int:
 
 @app.command()
 @SUITE
-@_with(*SUITE_FLAGS, *PLACE_FLAGS, FORMAT)
+@with_flags(*SUITE_FLAGS, *PLACE_FLAGS, FORMAT)
 def report(suite: Path, form: str, **words: Any) -> int:
     """Build the results folder again from the store, also of a half-done run."""
     from dermae_bench.commands.session import report_suite
 
     return report_suite(suite, **_places(words), form=form)
+
+
+@app.command()
+@click.argument("table", type=click.Path(path_type=Path))
+@flag(
+    "--n",
+    "sizes",
+    env="TEST_SIZES",
+    multiple=True,
+    type=click.IntRange(1, 10**7),
+    metavar="IMAGES",
+    help="A size that the test set may have; repeatable.",
+)
+@flag(
+    "--classes",
+    env="CLASSES",
+    multiple=True,
+    metavar="TASK=NEGATIVE,POSITIVE",
+    help="Images of each class, negative first; repeatable, several for one task are tried in turn.",
+)
+@with_flags(FORMAT)
+@flag("--out", env="AUDIT_OUT", type=click.Path(path_type=Path), help="Also write the audit here, as Markdown.")
+def audit(table: Path, sizes: tuple[int, ...], classes: tuple[str, ...], form: str, out: Path | None) -> int:
+    """Say what the digits of a published table allow: test size, F1 average, baselines, copies, contradictions.
+
+    Findings are no failure. docs/audit.md shows how to write the table.
+    """
+    from dermae_bench.commands.auditing import audit_table
+
+    return audit_table(table, sizes=sizes, classes=classes, form=form, out=out)
+
+
+@app.command()
+@click.argument("words", nargs=-1, required=True, metavar="A B | FOLDER ROW_A ROW_B")
+@flag(
+    "--metric",
+    "metrics",
+    env="METRIC",
+    multiple=True,
+    metavar="NAME",
+    help="Compare this column; repeatable. All that have a better side by default.",
+)
+@flag(
+    "--test",
+    env="TEST",
+    type=click.Choice(["sign-flip", "bootstrap", "mcnemar", "mcnemar-mid-p", "delong"]),
+    default="sign-flip",
+    show_default=True,
+    help="Of the difference.",
+)
+@flag("--policy", env="POLICY", type=click.Path(path_type=Path), help="What B must reach; decides the exit code.")
+@flag(
+    "--flips",
+    env="FLIPS",
+    multiple=True,
+    metavar="N|all|DIR",
+    help="List N images on which the rows part, or write their pictures into DIR; repeatable.",
+)
+@flag("--seed", env="SEED", type=click.IntRange(0), default=0, show_default=True, help="Of draws and sign flips.")
+@with_flags(*PLACE_FLAGS, FORMAT)
+def compare(
+    words: Sequence[str],
+    metrics: Sequence[str],
+    test: str,
+    policy: Path | None,
+    flips: Sequence[str],
+    seed: int,
+    form: str,
+    plugins_dir: Path | None,
+    **_: Any,
+) -> int:
+    """Compare the candidate B with the reference A: results folders, or rows of them (FOLDER:ROW).
+
+    Leaves with 0 (GO, or no policy), 1 (NO-GO), 4 (INCONCLUSIVE), 2 (a mistake, or A and B may not be compared).
+    docs/compare.md explains tests and policies.
+    """
+    from dermae_bench.commands.comparing import compare_results
+
+    return compare_results(
+        words, metrics=metrics, test=test, policy=policy, flips=flips, form=form, seed=seed, plugins_dir=plugins_dir
+    )
 
 
 @app.group(invoke_without_command=True)
@@ -219,7 +221,7 @@ def plugins(context: click.Context) -> None:
 
 
 @plugins.command("list")
-@_with(*PLACE_FLAGS, FORMAT)
+@with_flags(*PLACE_FLAGS, FORMAT)
 def plugins_list(plugins_dir: Path | None = None, form: str = "table", **_: Any) -> int:
     """List every plugin, broken ones with their reason."""
     from dermae_bench.commands.listing import list_plugins
@@ -229,7 +231,7 @@ def plugins_list(plugins_dir: Path | None = None, form: str = "table", **_: Any)
 
 @plugins.command("show")
 @click.argument("name")
-@_with(*PLACE_FLAGS, FORMAT)
+@with_flags(*PLACE_FLAGS, FORMAT)
 def plugins_show(name: str, plugins_dir: Path | None, form: str, **_: Any) -> int:
     """Show a plugin's parameters, sampling and columns."""
     from dermae_bench.commands.listing import show_plugin
@@ -239,7 +241,7 @@ def plugins_show(name: str, plugins_dir: Path | None, form: str, **_: Any) -> in
 
 @plugins.command("check")
 @click.argument("names", nargs=-1)
-@_with(*PLACE_FLAGS)
+@with_flags(*PLACE_FLAGS)
 def plugins_check(names: Sequence[str], plugins_dir: Path | None, **_: Any) -> int:
     """Run the conformance kit over plugins (all installed ones by default)."""
     from dermae_bench.commands.plugin_check import check_plugins
@@ -259,7 +261,7 @@ def plugins_new(kind: str, name: str, into: Path) -> int:
 
 
 @app.command()
-@_with(*PLACE_FLAGS)
+@with_flags(*PLACE_FLAGS)
 def doctor(results: Path, plugins_dir: Path | None) -> int:
     """Check this installation: libraries, devices, processes, store, plugins."""
     from dermae_bench.commands.doctor import examine

@@ -26,6 +26,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "train": ("curves.csv",),
     "sample": ("table.parquet", "images-00000.npy"),
     "predict": ("predictions.parquet",),
+    "score": ("replicates.npy", "jackknife.npy"),
 }
 """Kind -> the files that a results folder is made of; of the other kinds it takes the manifest alone."""
 LONGEST_REASON = 300
@@ -149,16 +150,18 @@ def _unchanged(memo: Path, state: str, folder: Path) -> dict[str, str] | None:
 
 
 def _build(session: Session, folder: Path) -> dict[str, str]:
-    from dermae_bench.report.collect import Collector, write_predictions
+    from dermae_bench.report.collect import Collector
+    from dermae_bench.report.evidence import write_evidence
     from dermae_bench.report.export import terminal_table, write
     from dermae_bench.suite.resolved import suite_to_yaml
 
     loaded = session.loaded
-    collector = Collector(loaded.suite, loaded.preset, session.stages, session.rows, session.store, session.figures)
+    collector = Collector(loaded.suite, loaded.preset, session.stages, session.rows, session.store, session.figures,
+                          (loaded.resolved, session.catalog))  # fmt: skip
     boards = collector.boards()
     folder.mkdir(parents=True, exist_ok=True)
     write(boards, folder)
-    write_predictions(collector, folder)
+    write_evidence(collector, boards, folder)
     write_text(folder / "suite.resolved.yaml", suite_to_yaml(loaded))
     split = f"split {boards.split_rule} (digest {boards.split_digest[:12]})"
     facts = [boards.description] if boards.description else []

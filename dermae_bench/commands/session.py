@@ -23,7 +23,8 @@ from dermae_bench.report.reference import reference_rows
 from dermae_bench.store.artifacts import Store
 from dermae_bench.store.contents import Contents
 from dermae_bench.suite.keys import Identities
-from dermae_bench.suite.load import load_suite, results_name
+from dermae_bench.suite.known import data_findings
+from dermae_bench.suite.load import load_suite, refuse, results_name
 from dermae_bench.suite.plan import Planner
 from dermae_bench.suite.rows import RowPlanner
 from dermae_bench.suite.stage import Stage
@@ -39,6 +40,8 @@ class _Tasks:
         self.missing: str | None = None
         self.counts: Mapping[str, Mapping[str, int]] | None = None
         """Split -> class -> images, where there are data to count."""
+        self.attributes: Mapping[str, Any] | None = None
+        """Attribute -> number or text, where there are data that have them."""
 
     def __call__(self, plugin: str, params: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]] | None:
         card = self.catalog.card("dataset", plugin)
@@ -48,8 +51,10 @@ class _Tasks:
             self.missing = str(error)
             facts = digest_of(["missing", plugin, dict(params)])
         try:
-            tasks = self.catalog.tasks(plugin, self.identities.absolute(params, card.params), facts)
-            self.counts = self.catalog.counts(plugin, self.identities.absolute(params, card.params), facts)
+            absolute = self.identities.absolute(params, card.params)
+            tasks = self.catalog.tasks(plugin, absolute, facts)
+            self.counts = self.catalog.counts(plugin, absolute, facts)
+            self.attributes = self.catalog.attributes(plugin, absolute, facts)
         except DataMissing as error:
             self.missing = str(error)
             return None
@@ -64,7 +69,8 @@ def open_session(
     catalog = Catalog(plugins_dir)
     contents = Contents(catalog.cache / "contents.json")
     tasks = _Tasks(catalog, contents)
-    loaded = load_suite(suite, catalog=catalog, tasks_of=tasks, preset=preset, sets=sets)
+    loaded = load_suite(suite, catalog=catalog, tasks_of=tasks, preset=preset, sets=sets, file_digest=contents.file)
+    refuse(loaded, data_findings(loaded.resolved, catalog, tasks.found, tasks.attributes))
     if loaded.suite.reference is not None:
         # it is shown last, but what is wrong with it is told first
         reference_rows(Path(loaded.suite.reference))
@@ -167,12 +173,17 @@ def report_suite(
 
 
 def validate_suite(
-    suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None
+    suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None, data: bool
 ) -> int:
-    """`validate`: every mistake at once, or one line that says what the suite holds."""
+    """`validate`: every mistake at once, or one line that says what the suite holds; with `data` also the images."""
     session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
     rows = len(session.rows)
     click.echo(f"{suite}: {rows} rows, {len(session.stages)} stages; no mistake found")
+    if data:
+        from dermae_bench.commands.linting import lint
+
+        with session.store.writable():
+            return lint(session, lambda stages: _execute(session, stages, Options(), -1))
     if session.missing is not None:
         echo(f"keys unknown: data missing: {session.missing}")
     return OK

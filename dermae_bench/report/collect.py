@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from dermae_bench.report.contamination import Contamination, contamination
 from dermae_bench.report.grids import grids
 from dermae_bench.report.pictures import curves, samples
-from dermae_bench.report.records import Boards, Record, Reported, RowInfo
+from dermae_bench.report.records import Boards, Record, Reported, RowInfo, Uncertainty
 from dermae_bench.report.reference import reference_rows
 from dermae_bench.report.timing import timings
+from dermae_bench.report.uncertainty import Resamples, uncertainty
 from dermae_bench.store.artifacts import Manifest, Store
 from dermae_bench.store.environment import environment
 from dermae_bench.suite.parts import Cell, FigurePlan, RowPlan
+from dermae_bench.suite.plugged import Cards
 from dermae_bench.suite.spec import Suite
 from dermae_bench.suite.stage import Stage
 
@@ -31,6 +34,7 @@ class Collector:
         rows: every row of the two boards.
         store: where results lie.
         figures: the grids of samples that the suite asks for.
+        known: the suite as normalised JSON and the cards of its plugins, for what its models have seen.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class Collector:
         rows: Sequence[RowPlan],
         store: Store,
         figures: Sequence[FigurePlan] = (),
+        known: tuple[Mapping[str, Any], Cards] | None = None,
     ) -> None:
         self.suite = suite
         self.preset = preset
@@ -48,15 +53,23 @@ class Collector:
         self.rows = rows
         self.store = store
         self.figures = figures
+        self.known = known
         self._manifests: dict[str, Manifest | None] = {}
 
     def boards(self) -> Boards:
         """Everything a results folder shows; works on a half-done, failed or killed run."""
-        infos, records, beside = [], [], list[Reported]()
+        seen = self._contamination()
+        infos, beside = [], list[Reported]()
+        records, inside = list[Record](), list[Record]()
+        uncertain: dict[tuple[str, str], Uncertainty] = {}
+        details: dict[str, dict[str, Any]] = {}
         for row in self.rows:
             info, found = self._row(row)
-            infos.append(info)
+            infos.append(replace(info, marks=(*info.marks, *seen.marks_of(row))) if seen is not None else info)
             records += found
+            inside += self._subgroups(row)
+            uncertain |= self._uncertainty(row)
+            details |= self._details(row)
         if self.suite.reference is not None:
             reported, numbers, published = reference_rows(Path(self.suite.reference))
             infos += reported
@@ -77,9 +90,13 @@ class Collector:
                 "threads": str(self.suite.threads),
                 "images": str(prepared.get("n", "unknown")),
             },
-            interval="95 %, percentiles of 2,000 bootstrap resamples of whole lesions",
+            interval="95 %, bias-corrected and accelerated (BCa), from 2,000 bootstrap resamples of whole lesions",
             rows=tuple(infos),
             records=tuple(records),
+            subgroups=tuple(inside),
+            uncertainty=uncertain,
+            details=details,
+            contamination=tuple(tuple(line) for line in seen.rows()) if seen is not None else (),
             reported=tuple(beside),
             timings=tuple(timings(self)),
             figures=(*grids(self), *samples(self)),
@@ -87,6 +104,12 @@ class Collector:
             warnings=tuple(self._warnings(prepared)),
             environment=environment(),
         )
+
+    def _contamination(self) -> Contamination | None:
+        if self.known is None:
+            return None
+        suite, cards = self.known
+        return contamination(suite, cards, self.stages, lambda stage: self._summary(stage) or None, self.prepared())
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
@@ -106,10 +129,11 @@ class Collector:
             for score in cell.scores:
                 manifest = self.manifest(score)
                 if manifest is not None:
-                    records += self._records(row, cell, score, manifest)
+                    records += self._records(row, cell, score, manifest.summary["records"])
                     if "confusion" in manifest.summary:
-                        facts = {name: manifest.summary[name] for name in ("classes", "confusion")}
-                        confusions.append({"seeds": dict(cell.seeds), **facts})
+                        facts = {name: manifest.summary[name] for name in ("classes", "confusion", "per_class")}
+                        metrics = [item["metric"] for item in manifest.summary["records"]]
+                        confusions.append({"seeds": dict(cell.seeds), "metrics": metrics, **facts})
                     continue
                 reason = self.why(score)
                 if reason is None:
@@ -148,26 +172,61 @@ class Collector:
                 )
                 yield f"teacher's labels{seed}: {given}"
 
-    def _records(self, row: RowPlan, cell: Cell, score: Stage, manifest: Manifest) -> Iterator[Record]:
-        for found in manifest.summary["records"]:
+    def _records(self, row: RowPlan, cell: Cell, score: Stage, found: Sequence[Mapping[str, Any]]) -> Iterator[Record]:
+        for item in found:
             yield Record(
                 board=row.board,
                 row=row.row,
                 names=row.names,
                 kind=row.kind,
-                metric=found["metric"],
-                value=found["value"],
-                low=found["low"],
-                high=found["high"],
-                n=found["n"],
-                unit=found["unit"],
-                better=found["better"],
-                identity=found["identity"],
+                metric=item["metric"],
+                value=item["value"],
+                low=item["low"],
+                high=item["high"],
+                error=item["error"],
+                n=item["n"],
+                unit=item["unit"],
+                better=item["better"],
+                identity=item["identity"],
                 key=score.key,
                 seeds=cell.seeds,
-                status="ok" if found["value"] is not None else f"failed: {found['reason']}",
-                warnings=tuple(manifest.summary["warnings"]),
+                status="ok" if item["value"] is not None else f"failed: {item['reason']}",
+                warnings=tuple(self._summary(score)["warnings"]),
             )
+
+    def _summary(self, stage: Stage) -> Mapping[str, Any]:
+        manifest = self.manifest(stage)
+        return manifest.summary if manifest is not None else {}
+
+    def _subgroups(self, row: RowPlan) -> Iterator[Record]:
+        for cell in row.cells:
+            for score in cell.scores:
+                yield from self._records(row, cell, score, self._summary(score).get("subgroups", ()))
+
+    def _uncertainty(self, row: RowPlan) -> dict[tuple[str, str], Uncertainty]:
+        """Of every metric that all seeds of a row have, under the bootstrap of lesions."""
+        found: dict[str, list[Resamples]] = {}
+        for cell in row.cells:
+            for score in cell.scores:
+                columns = self._summary(score).get("columns")
+                if not columns:
+                    continue
+                folder = self.store.folder(score.kind, score.key)
+                replicates, jackknife = np.load(folder / "replicates.npy"), np.load(folder / "jackknife.npy")
+                values = {item["metric"]: item["value"] for item in self._summary(score)["records"]}
+                for k, name in enumerate(columns):
+                    item = Resamples(value=values[name], replicates=replicates[k], jackknife=jackknife[k])
+                    found.setdefault(name, []).append(item)
+        made = {name: uncertainty(items) for name, items in found.items() if len(items) == len(row.cells)}
+        return {(row.row, name): item for name, item in made.items() if item is not None}
+
+    def _details(self, row: RowPlan) -> dict[str, dict[str, Any]]:
+        """What stands behind the numbers of the first seed that has any."""
+        for cell in row.cells:
+            found = {k: v for score in cell.scores for k, v in self._summary(score).get("details", {}).items()}
+            if found:
+                return {row.row: found}
+        return {}
 
     def why(self, stage: Stage) -> str | None:
         """Why a stage is not finished: the failure nearest to the data among what it needs; None if none failed."""
@@ -186,13 +245,15 @@ class Collector:
 
     # -- facts -----------------------------------------------------------------------------------------------------
 
+    @property
+    def prepared_stage(self) -> Stage | None:
+        """The stage that prepares the data set, once it is finished."""
+        return next((s for s in self.stages if s.kind == "prepare" and self.manifest(s) is not None), None)
+
     def prepared(self) -> Mapping[str, Any]:
         """Facts of the prepared dataset; empty until it is there."""
-        for stage in self.stages:
-            if stage.kind == "prepare":
-                manifest = self.manifest(stage)
-                return manifest.summary if manifest is not None else {}
-        return {}
+        stage = self.prepared_stage
+        return self._summary(stage) if stage is not None else {}
 
     def _warnings(self, prepared: Mapping[str, Any]) -> list[str]:
         found = list(prepared.get("warnings", ()))
@@ -201,7 +262,7 @@ class Collector:
         for stage in self.stages:
             manifest = self.manifest(stage)
             if manifest is not None and stage.kind == "score":
-                found += manifest.summary["warnings"]
+                found += manifest.summary.get("warnings", ())
             if manifest is not None and stage.kind == "cost":
                 found += manifest.summary.get("warnings", ())
         return list(dict.fromkeys(found))
@@ -242,42 +303,3 @@ def _class_counts(prepared: Mapping[str, Any]) -> dict[str, dict[str, dict[str, 
                 for c in task["classes"]
             }
     return found
-
-
-def write_predictions(collector: Collector, folder: Path) -> None:
-    """predictions.parquet: row, seeds, split, id, group, label, logits of every classifier row, on val and test."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from dermae_bench.durable import replacing
-
-    tables = []
-    for row in collector.rows:
-        for cell in row.cells:
-            for split, stage in cell.predictions.items():
-                if collector.manifest(stage) is None:
-                    continue
-                table = pq.read_table(collector.store.folder(stage.kind, stage.key) / "predictions.parquet")
-                logits = [name for name in table.column_names if name.startswith("logit.")]
-                values = np.stack([table.column(name).to_numpy() for name in logits], axis=1)
-                count = table.num_rows
-                seeds = ",".join(f"{role}={seed}" for role, seed in cell.seeds.items())
-                tables.append(
-                    pa.table(
-                        {
-                            "row": pa.array([row.row] * count).dictionary_encode(),
-                            "seeds": pa.array([seeds] * count).dictionary_encode(),
-                            "split": pa.array([split] * count).dictionary_encode(),
-                            "id": table.column("id"),
-                            "group": table.column("group"),
-                            "label": table.column("label"),
-                            "logits": pa.array(list(values.astype(np.float32)), type=pa.list_(pa.float32())),
-                            "classes": pa.array(
-                                [",".join(n.removeprefix("logit.") for n in logits)] * count
-                            ).dictionary_encode(),
-                        }
-                    )
-                )
-    if tables:
-        with replacing(folder / "predictions.parquet") as temporary:
-            pq.write_table(pa.concat_tables(tables).unify_dictionaries(), temporary, compression="zstd")

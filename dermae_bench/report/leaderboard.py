@@ -114,7 +114,7 @@ def table(boards: Boards, board: Board) -> Table:
         siblings.append(record)
     columns, cells = [], {}
     for metric, by_row in grouped.items():
-        column, found = column_of(metric, by_row, rows)
+        column, found = column_of(metric, by_row, rows, boards.uncertainty)
         columns.append(column)
         cells[metric] = found
     pairs, partners = paired(
@@ -151,7 +151,7 @@ def frame(leaderboard: Table) -> pd.DataFrame:
 
 def cells_of(leaderboard: Table) -> Iterator[list[Value]]:
     """Header and rows of the wide form: names, marks, the metrics with all that belongs to them, costs, status."""
-    parts = ("", " low", " high", " sd", " n", " rank", " identity")
+    parts = ("", " low", " high", " error", " sd", " n", " rank", " apart", " identity")
     published = ("reported", "beside", "difference")
     yield [
         *leaderboard.names, "kind", "marks",
@@ -164,7 +164,8 @@ def cells_of(leaderboard: Table) -> Iterator[list[Value]]:
         info, values = line.info, list[Value]()
         for column in leaderboard.metrics:
             cell = line.cells[column.key]
-            values += [cell.value, cell.low, cell.high, cell.sd, cell.n, cell.rank_text, cell.identity]
+            values += [cell.value, cell.low, cell.high, cell.error, cell.sd, cell.n]
+            values += [cell.rank_text, cell.apart, cell.identity]
         found = {pair.metric: pair for pair in line.reported}
         for metric in leaderboard.paired:
             pair = found.get(metric)
@@ -194,7 +195,7 @@ def _absent(info: RowInfo, column: MetricColumn) -> Cell:
 
 
 def _ordered(lines: Sequence[Line], first: MetricColumn | None) -> tuple[Line, ...]:
-    """Section, kind (floors last), larger identity groups first, rank, value, names."""
+    """Section, kind (floors last), what stands apart below, larger identity groups first, rank, value, names."""
     sizes: dict[str, int] = {}
     for line in lines if first else ():
         assert first is not None
@@ -210,7 +211,7 @@ def _ordered(lines: Sequence[Line], first: MetricColumn | None) -> tuple[Line, .
         group = (-sizes.get(cell.identity, 0), cell.identity) if ranked else (0, "")
         value = math.inf if cell.value is None else sign * cell.value
         return (
-            section_of(info), KINDS.index(info.kind), not ranked, group, cell.rank or 0, value,
+            section_of(info), KINDS.index(info.kind), bool(cell.apart), not ranked, group, cell.rank or 0, value,
             [info.names.get(name, "") for name in NAMES[info.board]], info.row,
         )  # fmt: skip
 

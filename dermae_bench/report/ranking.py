@@ -2,14 +2,15 @@
 
 Rules, in the order they apply to one cell (one row, one metric):
 
-1. Records of one row and one metric are seeds of the same thing; the value is their mean, `sd` their spread (n - 1),
-   `low` and `high` the means of their intervals' ends (the same images are resampled for every seed).
+1. Records of one row and one metric are seeds of the same thing; the value is their mean, and `sd` their spread (n - 1):
+   what another training would give. `low`, `high` and `error` are of that mean, on other test sets: the same lesions
+   are drawn for every seed, so seed and test set are told apart.
 2. A seed that failed takes the number away: a mean over survivors flatters. A seed that is pending leaves
    the mean over what is there, without a rank.
 3. Only measured rows are ranked, and only against rows of equal task (or set measured against), n, unit, direction
    and identity.
-4. Every row whose interval overlaps that of the best shares rank `1=`; elsewhere only equal values share a rank.
-   Overlap is a cautious reading, not a test.
+4. A row shares rank `1=` with the best where the 95 % interval of their paired difference holds 0; rows without
+   replicates where their intervals overlap. Elsewhere only equal values share a rank. `compare` tests any two rows.
 """
 
 from __future__ import annotations
@@ -19,12 +20,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dermae_bench.durable import digest_of
-from dermae_bench.report.records import Board, Record, RowInfo
+import numpy as np
 
+from dermae_bench.durable import digest_of
+from dermae_bench.report.records import Board, Record, RowInfo, Uncertainty
+
+SHOWN = 3
+"""Differing parts of two identities that are named."""
+LONGEST = 40
+"""Characters of a value that is named there."""
 SECTION: Mapping[Board, str] = {"classifiers": "task", "generators": "against"}
 """The name that divides a board: rows on its two sides answer different questions."""
-OTHER_IDENTITY = "n/a (other identity)"
+OTHER_IDENTITY = "n/a (other identity"
+"""How the reason of a cell begins that stands apart; what differs follows."""
 
 
 @dataclass(kw_only=True)
@@ -35,6 +43,9 @@ class Cell:
     low: float | None = None
     high: float | None = None
     sd: float | None = None
+    """Spread over seeds."""
+    error: float | None = None
+    """Standard error over test sets."""
     n: int | None = None
     """None where a publication does not tell it."""
     rank: int | None = None
@@ -44,6 +55,8 @@ class Cell:
     identity: str = ""
     """First 8 hex digits of the digest of what must be equal; see `MetricColumn.identities`."""
     warnings: tuple[str, ...] = ()
+    apart: str = ""
+    """What sets its number apart from those of the section's ranking; then it is ranked among its like alone."""
 
     @property
     def rank_text(self) -> str:
@@ -74,8 +87,12 @@ def comparable(record: Record) -> dict[str, Any]:
 
 
 def column_of(
-    metric: str, by_row: Mapping[str, Sequence[Record]], rows: Mapping[str, RowInfo]
+    metric: str,
+    by_row: Mapping[str, Sequence[Record]],
+    rows: Mapping[str, RowInfo],
+    uncertainty: Mapping[tuple[str, str], Uncertainty],
 ) -> tuple[MetricColumn, dict[str, Cell]]:
+    """A metric of a board and its cells by row."""
     identities: dict[str, dict[str, Any]] = {}
     cells: dict[str, Cell] = {}
     every = list(by_row.values())
@@ -90,8 +107,13 @@ def column_of(
         reported = records[0].kind == "reported"
         same = reported or (records[0].unit, records[0].better) == (head.unit, head.better)
         same = same and len(set(digests)) == 1
-        cells[row] = _cell(records, rows[row], digests[0]) if same else Cell(reason=OTHER_IDENTITY)
-    _rank(cells, rows, head.better)
+        if same:
+            cells[row] = _cell(records, rows[row], digests[0], uncertainty.get((row, metric)))
+        else:
+            others = [identities[digest] for digest in dict.fromkeys(digests)]
+            cells[row] = Cell(reason=_other(others[-1], comparable(head) if len(others) == 1 else others[0]))
+    known = {row: found for row in cells if (found := uncertainty.get((row, metric))) is not None}
+    _rank(cells, rows, head.better, known, identities)
     column = MetricColumn(
         key=metric, unit=head.unit, better=head.better, identities=dict(sorted(identities.items())),
         published=all(records[0].kind == "reported" for records in every),
@@ -99,7 +121,7 @@ def column_of(
     return column, cells
 
 
-def _cell(records: Sequence[Record], info: RowInfo, identity: str) -> Cell:
+def _cell(records: Sequence[Record], info: RowInfo, identity: str, found: Uncertainty | None) -> Cell:
     records = sorted(records, key=lambda record: sorted(record.seeds.items()))
     warnings = tuple(dict.fromkeys(text for record in records for text in record.warnings))
     values = [record.value for record in records if record.value is not None]
@@ -116,39 +138,89 @@ def _cell(records: Sequence[Record], info: RowInfo, identity: str) -> Cell:
     cell.value = statistics.fmean(values)
     lows = [record.low for record in records if record.low is not None]
     highs = [record.high for record in records if record.high is not None]
-    if len(lows) == len(highs) == len(values):
+    if found is not None and len(values) == expected:
+        cell.low, cell.high, cell.error = found.low, found.high, found.error
+    elif len(lows) == len(highs) == len(values):
         cell.low, cell.high = statistics.fmean(lows), statistics.fmean(highs)
     if len(values) > 1:
         cell.sd = statistics.stdev(values)
     return cell
 
 
-def _rank(cells: Mapping[str, Cell], rows: Mapping[str, RowInfo], better: str) -> None:
+def _rank(
+    cells: Mapping[str, Cell],
+    rows: Mapping[str, RowInfo],
+    better: str,
+    uncertainty: Mapping[str, Uncertainty],
+    identities: Mapping[str, Mapping[str, Any]],
+) -> None:
     """Fill in ranks, group by group of equal identity."""
     if better not in ("higher", "lower"):
         return
     sign = -1.0 if better == "higher" else 1.0
-    groups: dict[str, list[Cell]] = {}
+    groups: dict[str, list[tuple[str, Cell]]] = {}
     sections: dict[str, set[str]] = {}
     for row, cell in cells.items():
         if rows[row].kind == "measured" and cell.value is not None and not cell.reason:
-            groups.setdefault(cell.identity, []).append(cell)
+            groups.setdefault(cell.identity, []).append((row, cell))
             sections.setdefault(section_of(rows[row]), set()).add(cell.identity)
-    crowded = {identity for found in sections.values() if len(found) > 1 for identity in found}
+    # the largest group of a section is its ranking; what means something else stands apart, and says what
+    leading: dict[str, str] = {}
+
+    def precedence(identity: str) -> tuple[int, bool, str]:
+        leaky = bool(identities[identity]["identity"].get("leaky"))
+        # of equal groups the same one leads in every metric
+        return -len(groups[identity]), leaky, min(row for row, _ in groups[identity])
+
+    for found in sections.values():
+        head = min(found, key=precedence)
+        leading |= {identity: head for identity in found if identity != head}
     for identity, group in groups.items():
-        if len(group) == 1 and identity in crowded:
-            group[0].reason = OTHER_IDENTITY
-            continue
-        group.sort(key=lambda cell: sign * (cell.value or 0.0))
-        best = group[0]
-        for place, cell in enumerate(group, start=1):
-            before = group[place - 2] if place > 1 else None
-            if _overlap(cell, best):
+        if identity in leading:
+            apart = _other(identities[identity], identities[leading[identity]])
+            for _, cell in group:
+                cell.apart = apart
+            if len(group) == 1:
+                group[0][1].reason = apart
+                continue
+        group.sort(key=lambda pair: sign * (pair[1].value or 0.0))
+        first, best = group[0]
+        for place, (row, cell) in enumerate(group, start=1):
+            before = group[place - 2][1] if place > 1 else None
+            if _untold(cell, best, uncertainty.get(row), uncertainty.get(first)):
                 cell.rank = 1
             else:
                 cell.rank = before.rank if before is not None and before.value == cell.value else place
-        for cell in group:
-            cell.tied = sum(other.rank == cell.rank for other in group) > 1
+        for _, cell in group:
+            cell.tied = sum(other.rank == cell.rank for _, other in group) > 1
+
+
+def _other(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """What sets one identity apart from another, in words."""
+    one, two = ({**item, **item["identity"]} for item in (mine, theirs))
+    fields = sorted(name for name in {*one, *two} - {"identity"} if one.get(name) != two.get(name))
+    said = [f"{name} {_short(one.get(name))}, not {_short(two.get(name))}" for name in fields[:SHOWN]]
+    said += [f"{len(fields) - SHOWN} more"] if len(fields) > SHOWN else []
+    return f"{OTHER_IDENTITY}: {'; '.join(said)})"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def _untold(cell: Cell, best: Cell, mine: Uncertainty | None, its: Uncertainty | None) -> bool:
+    """Whether a row cannot be told from the best on this test set."""
+    if cell.value == best.value:
+        return True
+    if mine is None or its is None or mine.replicates.shape != its.replicates.shape:
+        return _overlap(cell, best)
+    difference = mine.replicates - its.replicates
+    finite = difference[np.isfinite(difference)]
+    if len(finite) == 0:
+        return True
+    low, high = np.quantile(finite, (0.025, 0.975))
+    return bool(low <= 0 <= high)
 
 
 def _overlap(cell: Cell, best: Cell) -> bool:

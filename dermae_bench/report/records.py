@@ -36,6 +36,8 @@ class Record:
     """None unless `status` is ``ok``."""
     low: float | None = None
     high: float | None = None
+    error: float | None = None
+    """Standard error over test sets, by the bootstrap of lesions."""
     n: int | None
     """Images the number was taken over; None where a publication does not tell it."""
     unit: str
@@ -75,9 +77,23 @@ class RowInfo:
     costs: Mapping[str, float | None] = field(default_factory=dict)
     """`gmacs`, `parameters`, `network-calls`; None where not counted."""
     confusions: tuple[Mapping[str, Any], ...] = ()
-    """{seeds, classes, confusion}: integer counts, rows are true classes, columns decisions."""
+    """{seeds, metrics, classes, confusion, per_class}: metrics that saw the same answers; integer counts, rows are true
+    classes, columns decisions; and the name of a per-class number -> one value a class, None where it has none."""
     marks: tuple[str, ...] = ()
     """What a reader must see beside the name: leaky, derived, ..."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Uncertainty:
+    """How far the mean over seeds would lie elsewhere on another test set of as many lesions."""
+
+    low: float | None
+    high: float | None
+    """Ends of the 95 % interval; None where too many replicates have no such number."""
+    error: float | None
+    """Standard error."""
+    replicates: NDArray[np.float64]
+    """(R,) the mean over seeds under the bootstrap of lesions; aligned between rows scored on the same images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,6 +182,14 @@ class Boards:
     """What `low` and `high` are, e.g. ``95 %, 2,000 resamples of whole lesions``."""
     rows: tuple[RowInfo, ...]
     records: tuple[Record, ...]
+    subgroups: tuple[Record, ...] = ()
+    """The same metrics inside a class or on the images of one attribute value; `identity["subgroup"]` says which."""
+    uncertainty: Mapping[tuple[str, str], Uncertainty] = field(default_factory=dict)
+    """(row, metric) -> what the test set alone leaves open; rows without replicates are not in it."""
+    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Row -> metric column -> what stands behind its number: a curve, the nearest pairs."""
+    contamination: tuple[tuple[str, ...], ...] = ()
+    """Header and lines of the matrix of everything trained against the test sets; empty where nobody looked."""
     reported: tuple[Reported, ...] = ()
     """The published numbers of the reported rows."""
     timings: tuple[Timing, ...] = ()
@@ -210,6 +234,9 @@ def published(boards: Boards) -> Boards:
         facts=public(boards.facts),
         rows=tuple(row(info) for info in boards.rows),
         records=tuple(record(item) for item in boards.records),
+        subgroups=tuple(record(item) for item in boards.subgroups),
+        details=public(boards.details),
+        contamination=tuple(tuple(public(line)) for line in boards.contamination),
         reported=tuple(number(item) for item in boards.reported),
         timings=tuple(timing(item) for item in boards.timings),
         figures=tuple(figure(item) for item in boards.figures),

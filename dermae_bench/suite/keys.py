@@ -17,7 +17,13 @@ from dermae_bench.suite.stage import KEY_VERSION
 PACKAGE = Path(__file__).parent.parent
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
-SHARED = ("execute/stages/common.py", "plugin/images.py", "plugin/data.py", "plugin/weights.py")
+SHARED = (
+    "execute/stages/common.py",
+    "plugin/images.py",
+    "plugin/data.py",
+    "plugin/weights.py",
+    "scoring/labels.py",
+)
 """Harness sources that decide how any stage reads images and labels."""
 
 HARNESS: Mapping[str, tuple[str, ...]] = {
@@ -34,9 +40,21 @@ HARNESS: Mapping[str, tuple[str, ...]] = {
         *SHARED,
     ),
     "sample": ("execute/stages/sample.py", "execute/steps.py", "plugin/noise.py", "plugin/contracts.py", *SHARED),
-    "extract": ("execute/stages/extract.py", "plugin/extractor.py", *SHARED),
+    "extract": ("execute/stages/extract.py", "plugin/extractor.py", "plugin/moments.py", *SHARED),
     "predict": ("execute/stages/predict.py", "plugin/contracts.py", *SHARED),
-    "score": ("execute/stages/score.py", "plugin/measures.py"),
+    "score": (
+        "execute/stages/score.py",
+        "execute/stages/extract.py",
+        "plugin/measures.py",
+        "plugin/moments.py",
+        "scoring/predictions.py",
+        "scoring/records.py",
+        "scoring/resampling.py",
+        "scoring/samples.py",
+        "scoring/subgroups.py",
+        "statistics/bootstrap.py",
+        *SHARED,
+    ),
     "cost": ("execute/stages/cost.py", "plugin/flops.py", "plugin/contracts.py"),
 }
 """Kind -> the harness's own sources that decide its result; editing another file makes nothing stale."""

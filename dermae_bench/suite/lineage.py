@@ -158,37 +158,6 @@ def lineage_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
                     f"a judge may only have seen real images; {name!r} holds samples of {', '.join(sorted(generators))}"
                 )
                 yield Finding(place, message, "train: train")
-    for at, entry in specs(suite, "sample_metrics"):
-        judge = entry.get("judge")
-        if isinstance(judge, dict):
-            for how, names in _seen_through_others(suite, judge.get("classifier")):
-                seen = lineage.of(names)[1]
-                if seen:
-                    message = (
-                        f"a judge may only have seen real images; {judge['classifier']!r} learns from samples of "
-                        f"{', '.join(sorted(seen))} through {how}"
-                    )
-                    yield Finding((*at, "judge", "classifier"), message, "choose a classifier without it")
-
-
-def _seen_through_others(suite: Mapping[str, Any], classifier: Any) -> Iterator[tuple[str, Any]]:
-    """(through whom, image sets) that a classifier learns from besides its own training set, at any depth."""
-    classifiers, pretrained = ({at[1]: entry for at, entry in specs(suite, s)} for s in ("classifiers", "pretrained"))
-    generators = {at[1]: entry for at, entry in specs(suite, "generators")}
-    visited: set[str] = set()
-    while isinstance(classifier, str) and classifier in classifiers and classifier not in visited:
-        visited.add(classifier)
-        entry = classifiers[classifier]
-        encoder = pretrained.get(str(entry.get("init")))
-        if encoder is not None:
-            yield f"its encoder {entry['init']!r}", encoder.get("images")
-        source, teacher = entry.get("from"), entry.get("teacher")
-        if isinstance(source, dict) and source.get("generator") in generators:
-            yield f"the generator {source['generator']!r}", generators[source["generator"]].get("images")
-        if not isinstance(teacher, dict):
-            return
-        classifier = teacher.get("classifier")
-        yield f"its teacher {classifier!r}", teacher.get("train")
 
 
 def task_findings(suite: Mapping[str, Any], tasks: Tasks) -> Iterator[Finding]:

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dermae_bench.durable import digest_of
+from dermae_bench.durable import digest_file, digest_of
 from dermae_bench.errors import DataMissing, PluginError, Problem, SuiteError
 from dermae_bench.plugin.checking import Finding, check, near, paths_in, shown, suggestion
 from dermae_bench.plugin.params import build, schema_of
+from dermae_bench.suite.behind import judge_findings
 from dermae_bench.suite.lineage import Tasks, lineage_findings, task_findings
 from dermae_bench.suite.merge import with_preset, with_setting
 from dermae_bench.suite.names import NAME, name_findings
 from dermae_bench.suite.plugged import Cards, Plugged
 from dermae_bench.suite.spec import RESERVED, Suite
+from dermae_bench.suite.weights import absolute, content_findings, resolve_names, weights_paths
 from dermae_bench.suite.yaml import Node, read_file
 
 MOST_PROBLEMS = 100
@@ -36,9 +38,10 @@ class GivenPath:
     kind: str
     """``file`` or ``folder``."""
     text: str
-    """As the user wrote it."""
+    """As the user wrote it: a path, or the name of an entry of `weights:`."""
     absolute: Path
-    """Relative ones are taken from the current working directory; `~` is the home folder."""
+    """Of the file or folder itself. Relative ones are taken from the current working directory; `~` is the home
+    folder."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def load_suite(
     tasks_of: TasksOf | None = None,
     preset: str | None = None,
     sets: Sequence[str] = (),
+    file_digest: Callable[[Path], str] = digest_file,
 ) -> LoadedSuite:
     """Read and check a suite.
 
@@ -80,6 +84,7 @@ def load_suite(
         tasks_of: where a dataset's tasks come from; asked only when the dataset itself is right.
         preset: name of one of the suite's presets.
         sets: `a.b=c`, applied in order.
+        file_digest: SHA-256 of a file's bytes, in hex; `Contents.file` remembers what it has read.
 
     Raises:
         SuiteError: everything that is wrong, sorted by place.
@@ -93,15 +98,16 @@ def load_suite(
         merged, more = with_setting(merged, setting)
         problems += more
     resolved, findings = _typed(merged)
-    findings += [*name_findings(resolved), *lineage_findings(resolved)]
+    findings += [*name_findings(resolved), *lineage_findings(resolved), *judge_findings(resolved)]
     given = _plug(resolved, catalog, findings)
+    findings += content_findings(resolved, file_digest)
     if tasks_of is not None:
         findings += _tasks(resolved, findings, tasks_of)
     problems += [_problem(merged, finding) for finding in findings]
     if problems:
         raise SuiteError(_sorted(problems, [str(path), *(f"--set {setting}" for setting in sets)]))
     digest = _digest(base, catalog, resolved, given) if sets else None
-    paths = tuple(GivenPath(*entry, _absolute(entry[2])) for entry in given)
+    paths = tuple(GivenPath(*entry, absolute(_value_at(resolved, entry[0]))) for entry in given)
     return LoadedSuite(build(Suite, resolved), resolved, path, preset, presets, paths, digest, merged)
 
 
@@ -115,26 +121,21 @@ def results_name(loaded: LoadedSuite) -> str:
     return "-".join(filter(None, (loaded.suite.suite, loaded.preset, loaded.digest)))
 
 
-def check_tasks(loaded: LoadedSuite, tasks: Tasks) -> None:
-    """Check a loaded suite against its dataset's tasks, where they became known later.
+def refuse(loaded: LoadedSuite, findings: Iterable[Finding]) -> None:
+    """Tell what was found in a suite after it was loaded, at its places.
 
     Raises:
-        SuiteError: a task that does not exist, or an image set without the labels that a use of it needs.
+        SuiteError: there is anything to tell.
     """
-    problems = [
-        loaded.problem(f.path, f.message, f.hint, on_key=f.on_key) for f in task_findings(loaded.resolved, tasks)
-    ]
+    problems = [loaded.problem(found.path, found.message, found.hint, on_key=found.on_key) for found in findings]
     if problems:
         raise SuiteError(_sorted(problems, [str(loaded.path)]))
 
 
-def _absolute(text: str) -> Path:
-    path = Path(text)
-    try:
-        return path.expanduser().absolute()
-    except RuntimeError:
-        # `~name` of nobody on this machine is the name of a folder
-        return path.absolute()
+def _value_at(value: Any, at: At) -> Any:
+    for step in at:
+        value = value[step]
+    return value
 
 
 def _read(path: Path) -> tuple[Node, list[Problem]]:
@@ -233,12 +234,12 @@ def _typed(root: Node) -> tuple[dict[str, Any], list[Finding]]:
 
 
 def _plug(resolved: dict[str, Any], catalog: Cards | None, findings: list[Finding]) -> list[tuple[At, str, str]]:
-    found = list(paths_in(resolved.get("reference"), {"x-path": "file"}, ("reference",)))
+    found = [*paths_in(resolved.get("reference"), {"x-path": "file"}, ("reference",)), *weights_paths(resolved)]
     if catalog is None:
         return found
     plugged = Plugged(resolved, catalog)
     plugged.settle()
-    findings += plugged.findings
+    findings += [*plugged.findings, *resolve_names(resolved, plugged.paths)]
     return found + plugged.paths
 
 

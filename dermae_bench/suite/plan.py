@@ -255,7 +255,7 @@ class Planner:
         seed = f"seed={seeds.pretrain}" + (f",generator-seed={seeds.generator}" if parts.generated else "")
         return self._train(f"train/pretrainer/{name}/{seed}", model, spec.budget, parts, seeds.pretrain)
 
-    def classifier(self, name: str, train: str | Sequence[str], task: str, seeds: SeedContext) -> Stage:
+    def classifier(self, name: str, train: str | Sequence[str] | SamplesSpec, task: str, seeds: SeedContext) -> Stage:
         """A classifier fitted on one training set for one task; the teacher is the row of its name."""
         spec = self.suite.classifiers[name]
         if spec.from_ is not None:
@@ -268,11 +268,12 @@ class Planner:
         roles = self.seed_roles(name, train)
         words = [f"seed={seeds.classifier}"]
         words += [f"{role}-seed={getattr(seeds, role)}" for role in ("generator", "pretrain") if role in roles]
-        label = f"train/classifier/{name}/{set_name(train)}/{task}/{','.join(words)}"
+        which = parts.samples[0][1].name if isinstance(train, SamplesSpec) else set_name(train)
+        label = f"train/classifier/{name}/{which}/{task}/{','.join(words)}"
         images = taught(parts, task, self.tasks)
         return self._train(label, model, spec.budget, parts, seeds.classifier, images, helpers)
 
-    def seed_roles(self, name: str, train: str | Sequence[Any]) -> set[str]:
+    def seed_roles(self, name: str, train: str | Sequence[Any] | SamplesSpec) -> set[str]:
         """Roles whose seeds a classifier depends on, through its images, its encoder or its teacher."""
         spec = self.suite.classifiers[name]
         if spec.from_ is not None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from dermae_bench.errors import PluginError
 from dermae_bench.plugin.checking import Finding, Path, check, dotted, paths_in, suggestion
-from dermae_bench.suite.names import BARE, CLASS_AGREEMENT, samples_in, specs, texts
+from dermae_bench.suite.names import BARE, PLANNED, prediction_metrics, samples_in, specs, texts
 
 
 class Card(Protocol):
@@ -97,9 +97,9 @@ class Plugged:
         ]
         found = [entry.get("plugin") for entry in entries if isinstance(entry, dict)]
         found += [entry.get("metric") for _, entry in specs(self.suite, "sample_metrics")]
-        found += [name for _, name in texts(self.suite.get("prediction_metrics"), ())]
+        found += [name for _, name in prediction_metrics(self.suite)]
         found += [metric for _, metric in self._selected()]
-        return (name for name in found if isinstance(name, str) and name != CLASS_AGREEMENT)
+        return (name for name in found if isinstance(name, str) and name not in PLANNED)
 
     def _selected(self) -> Iterator[tuple[Path, str]]:
         for at, budget in specs(self.suite, "budgets"):
@@ -211,16 +211,43 @@ class Plugged:
             self.findings.append(Finding((*at, "from", "generator"), message, hint))
 
     def _metrics(self) -> None:
-        for at, name in (*texts(self.suite.get("prediction_metrics"), ("prediction_metrics",)), *self._selected()):
+        for at, name in self._selected():
             card = self._metric(name, "prediction", at)
             if card is not None and card.params.get("required"):
                 self.findings.append(Finding(at, f"{name!r} needs parameters and cannot be named alone"))
+            if card is not None and card.flags.get("validates"):
+                message = f"{name!r} freezes its threshold on 'val', and so cannot choose weights on it"
+                self.findings.append(Finding(at, message, "choose one without a threshold, e.g. balanced-accuracy"))
+        asked = self.suite.get("prediction_metrics")
+        for at, name in prediction_metrics(self.suite):
+            card = self._metric(name, "prediction", at)
+            if card is None or not isinstance(asked, list):
+                continue
+            entry = asked[int(at[1])]
+            given = entry.get("params") if isinstance(entry, dict) else {}
+            if isinstance(given, dict):
+                # a name alone and a name with its defaults are one thing, and look alike from here on
+                asked[int(at[1])] = {"metric": name, "params": self._options(given, card.params, (*at[:2], "params"))}
         for at, entry in specs(self.suite, "sample_metrics"):
-            if entry.get("metric") == CLASS_AGREEMENT:
+            if entry.get("metric") in PLANNED:
                 continue
             card = self._metric(entry.get("metric"), "sample", (*at, "metric"))
-            if card is not None and isinstance(entry.get("params"), dict):
+            if card is None:
+                continue
+            if isinstance(entry.get("params"), dict):
                 entry["params"] = self._options(entry["params"], card.params, (*at, "params"))
+            self._looks_at(at, entry, card)
+
+    def _looks_at(self, at: Path, entry: dict[str, Any], card: Card) -> None:
+        """A metric over features needs an extractor, one over pixels has none."""
+        metric, extractor = entry["metric"], entry.get("extractor")
+        if card.flags.get("over") == "images" and extractor is not None:
+            self.findings.append(
+                Finding((*at, "extractor"), f"{metric!r} looks at pixels, not at features", on_key=True)
+            )
+        elif card.flags.get("over") != "images" and extractor is None:
+            hint = suggestion("", self.suite.get("extractors") or {}, "extractors")
+            self.findings.append(Finding(at, f"{metric!r} needs an extractor", hint))
 
     def _metric(self, name: Any, role: str, at: Path) -> Card | None:
         if not isinstance(name, str) or name in BARE:
@@ -229,7 +256,7 @@ class Plugged:
         card = self._card("metric", name, at)
         if card is None:
             if self.findings[before].message.startswith("unknown"):
-                valid = [*self._metrics_of(role), *([CLASS_AGREEMENT] if role == "sample" else [])]
+                valid = [*self._metrics_of(role), *(PLANNED if role == "sample" else ())]
                 self.findings[before] = Finding(
                     at, f"unknown {role} metric {name!r}", suggestion(name, valid, f"{role} metrics")
                 )

@@ -6,19 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from dermae_bench.suite.generator_rows import GeneratorRows
+from dermae_bench.suite.behind import behind_classifier
+from dermae_bench.suite.generator_rows import GeneratorRows, named, subgroup
+from dermae_bench.suite.leakage import leakage_stages
 from dermae_bench.suite.lineage import Lineage, row_tasks
 from dermae_bench.suite.parts import Cell as Cell
 from dermae_bench.suite.parts import FigurePlan as FigurePlan
 from dermae_bench.suite.parts import RowPlan as RowPlan
 from dermae_bench.suite.parts import names_of, row_id, set_name
 from dermae_bench.suite.plan import COST_METRICS, Planner, SeedContext
-from dermae_bench.suite.spec import Row
+from dermae_bench.suite.spec import PredictionMetricSpec, Row
 from dermae_bench.suite.stage import Stage
 from dermae_bench.suite.teaching import predict
 
 RESAMPLES = 2000
 """Bootstrap replicates of an interval."""
+FLOORS = {"majority": "majority class", "random": "random"}
+"""Role of a predict stage -> the row that adds itself: always the most frequent class of `train`, and a fair die."""
 
 
 class RowPlanner:
@@ -47,6 +51,7 @@ class RowPlanner:
         for entry in self.suite.rows:
             rows += self._classifier_rows(entry, costs)
         rows += self._classifier_floors()
+        leakage_stages(generators)
         self.figures = self.plan.drawing.figures()
         self._other_costs()
         self.plan.move_to_front("prepare", "cost")
@@ -148,7 +153,8 @@ class RowPlanner:
     ) -> Cell:
         model = self.plan.classifier(name, train, trained, seeds)
         predictions = {split: self.predict(name, model, trained, {"split": split}) for split in ("val", "test")}
-        score = self.score_predictions(predictions["test"], trained, task)
+        validation = None if self._learned_from_val(name, train) else predictions["val"]
+        score = self.score_predictions(predictions["test"], trained, task, validation=validation)
         return Cell(seeds=self._used(name, train, seeds), scores=(score,), models=(model,), predictions=predictions)
 
     def predict(
@@ -157,50 +163,77 @@ class RowPlanner:
         """Logits of one classifier on one image set."""
         return predict(self.plan, name, model, task, images, extra or {})
 
+    def _learned_from_val(self, name: str, train: str | Sequence[str]) -> bool:
+        """Whether a classifier has seen `val`, itself or through others: then no threshold can be frozen on it."""
+        return "val" in behind_classifier(self.resolved, name, train)[0]
+
     def score_predictions(
         self,
         predictions: Stage,
         trained: str,
         task: str,
+        *,
+        validation: Stage | None = None,
         rename: Mapping[str, str] | None = None,
-        judge: Mapping[str, str] | None = None,
+        images: str = "test",
+        facts: Mapping[str, Any] | None = None,
     ) -> Stage:
         """Every prediction metric of the suite (or those of `rename`, under new names) on one set of predictions.
 
-        `judge` says who predicted, where the classifier is part of the measurement and not what is measured.
+        Args:
+            validation: what the same classifier says about `val`, where thresholds are frozen.
+            images: what was predicted, as the identity says it.
+            facts: further parts of the identity, e.g. who judged.
         """
-        names = list(rename) if rename else list(self.suite.prediction_metrics)
-        cards = [self.plan.catalog.card("metric", name) for name in names]
-        work = {
+        described = self.plan.task(task)
+        asked = [PredictionMetricSpec(metric=name) for name in rename] if rename else self._metrics(described)
+        cards = [self.plan.catalog.card("metric", item.metric) for item in asked]
+        hashed = [self.plan.hashed(item.params, card) for item, card in zip(asked, cards, strict=True)]
+        common = {
             "of": "predictions",
-            "metrics": [card.name for card in cards],
             "rename": dict(rename or {}),
-            "judge": dict(judge) if judge else None,
+            "images": images,
+            "facts": {"precision": self.suite.precision, **(facts or {})},
             "trained": self.plan.task(trained),
-            "task": self.plan.task(task),
+            "task": described,
             "resamples": RESAMPLES,
+            "subgroups": [] if rename else [subgroup(item) for item in self.suite.subgroups],
         }
+        work = {**common, "metrics": named(cards, [item.params for item in asked])}
+        known = None not in (common["trained"], described, *hashed)
         label = f"score/{predictions.name.removeprefix('predict/')}/{task}"
         if rename:
             label += f"/{'+'.join(rename.values())}"
-        known = work["trained"] is not None and work["task"] is not None
         inputs = {"predictions": predictions, "prepare": self.plan.prepare()}
-        return self.plan.add("score", label, work, work if known else None, cards, inputs)
+        if validation is not None:
+            inputs["validation"] = validation
+        parts = {**common, "metrics": named(cards, hashed)} if known else None
+        return self.plan.add("score", label, work, parts, cards, inputs)
+
+    def _metrics(self, task: Mapping[str, Any] | None) -> list[PredictionMetricSpec]:
+        """Metrics of the suite that exist for a task: those of a positive class need a task that has one."""
+        asked = [item if isinstance(item, PredictionMetricSpec) else PredictionMetricSpec(metric=item)
+                 for item in self.suite.prediction_metrics]  # fmt: skip
+        if task is None or task["positive"] is not None:
+            return asked
+        cards = {item.metric: self.plan.catalog.card("metric", item.metric) for item in asked}
+        return [item for item in asked if not any(column["positive"] for column in cards[item.metric].columns)]
 
     def _classifier_floors(self) -> Iterator[RowPlan]:
-        """The row that always answers with the most frequent class of `train`: what a score must beat."""
+        """Rows that look at no image: what a score must beat."""
         if not self.suite.rows:
             return
-        for task in self.suite.tasks:
+        for task, (role, name) in product(self.suite.tasks, FLOORS.items()):
             described = self.plan.task(task)
-            work = {"model": {"role": "majority", "task": described}, "images": [{"split": "test"}]}
-            inputs = {"prepare": self.plan.prepare()}
-            predictions = self.plan.add(
-                "predict", f"predict/majority/{task}/test", work, None if described is None else work, (), inputs
-            )
-            score = self.score_predictions(predictions, task, task)
-            names = {"classifier": "majority class", "train": "train", "task": task}
-            cell = Cell(seeds={}, scores=(score,), predictions={"test": predictions})
+            predictions = {}
+            for split in ("val", "test"):
+                work = {"model": {"role": role, "task": described}, "images": [{"split": split}]}
+                inputs = {"prepare": self.plan.prepare()}
+                known = None if described is None else work
+                predictions[split] = self.plan.add("predict", f"predict/{role}/{task}/{split}", work, known, (), inputs)
+            score = self.score_predictions(predictions["test"], task, task, validation=predictions["val"])
+            names = {"classifier": name, "train": "train" if role == "majority" else "nothing", "task": task}
+            cell = Cell(seeds={}, scores=(score,), predictions=predictions)
             yield RowPlan(board="classifiers", row=row_id(names), names=names, kind="floor", cells=(cell,))
 
     # -- seeds -------------------------------------------------------------------------------------------------

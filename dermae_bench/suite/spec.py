@@ -58,6 +58,20 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightsSpec:
+    """A file of weights under a name; a `File` in any `params:` may give the name in place of a path."""
+
+    path: File
+    """The file."""
+    sha256: str | None = None
+    """SHA-256 of its bytes, in hex; another file is an error."""
+    licence: str | None = None
+    """Under which it may be used; for people."""
+    corpora: tuple[str, ...] | None = None
+    """Data collections that it was trained on, e.g. ImageNet-1k, ISIC 2019; [] for none, null where it is not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExtractorSpec:
     plugin: str
     """Name of an extractor plugin."""
@@ -187,15 +201,41 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SubgroupSpec:
+    """An attribute of the images that divides a test set."""
+
+    attribute: str
+    """Its name: the data set says which there are (age, sex, site, skin tone, ...)."""
+    bands: tuple[float, ...] | None = None
+    """For numbers: ascending limits of the bands, e.g. [40, 60] for below 40, 40 to below 60, 60 and over."""
+    join: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For names: subgroups of several values, e.g. {A: [I, II], B: [III, IV]}; other values stand for themselves."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MetricSpec:
     metric: str
-    """Name of a sample metric plugin, or `class-agreement`."""
+    """Name of a sample metric plugin, or `class-agreement`, or `cas`."""
     extractor: str | None = None
     """Name under `extractors:`; required by metrics over features."""
     judge: TeacherSpec | None = None
     """Classifier row that reads generated images, for `class-agreement`."""
+    classifier: str | None = None
+    """Name of the classifier that is trained on the generated images and scored on real ones, for `cas`."""
+    by: str | SubgroupSpec | None = None
+    """`class`, or an attribute of the images: the metric inside each class or subgroup, on the board of subgroups."""
     params: Params = field(default_factory=dict)
     """Its parameters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionMetricSpec:
+    """A prediction metric with options; a name alone stands for the defaults."""
+
+    metric: str
+    """Name of a prediction metric plugin."""
+    params: Params = field(default_factory=dict)
+    """Its parameters; they are part of the metric's identity."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +262,8 @@ class Suite:
     """Whether models are compiled; not yet."""
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     """Name -> what one fit may spend."""
+    weights: Mapping[str, WeightsSpec] = field(default_factory=dict)
+    """Name -> file of weights, with what it was trained on."""
     extractors: Mapping[str, ExtractorSpec] = field(default_factory=dict)
     """Name -> network whose features sample metrics compare."""
     generators: Mapping[str, GeneratorSpec] = field(default_factory=dict)
@@ -240,8 +282,12 @@ class Suite:
     """Rows of the classifiers' leaderboard."""
     sample_metrics: tuple[MetricSpec, ...] = ()
     """What generators are scored by; the first orders the rows."""
-    prediction_metrics: tuple[str, ...] = ()
-    """Names of prediction metric plugins that classifiers are scored by; the first orders the rows."""
+    prediction_metrics: tuple[str | PredictionMetricSpec, ...] = ()
+    """Prediction metric plugins that classifiers are scored by, by name or as {metric, params}; the first orders the
+    rows."""
+    subgroups: tuple[str | SubgroupSpec, ...] = ()
+    """Attributes of the images, by name or as {attribute, bands}: every classifier row is scored on each of their
+    values, with the worst one and the gap."""
     reference: File | None = None
     """CSV of published rows, shown apart as reported and never ranked with measured ones."""
     presets: Mapping[str, Params] = field(default_factory=dict)
@@ -249,7 +295,7 @@ class Suite:
 
 
 RESERVED: Mapping[str, tuple[str, ...]] = {
-    "": ("datasets", "evaluate_on", "weights", "captions", "resources"),
+    "": ("datasets", "evaluate_on", "captions", "resources"),
     "image_sets.*": ("from", "fraction"),
     "rows.*": ("sweep",),
     "extractors.*": ("from",),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,21 @@ import torch
 from dermae_bench.plugin.checking import check
 from dermae_bench.plugin.contracts import CostUnit
 from dermae_bench.plugin.data import SPLITS, Task
-from dermae_bench.plugin.measures import CostMetric, Features, Metric, PredictionMetric, Predictions, SampleMetric
+from dermae_bench.plugin.images import ImageSet, Part
+from dermae_bench.plugin.measures import (
+    Comparison,
+    CostMetric,
+    Features,
+    Metric,
+    PredictionMetric,
+    Predictions,
+    SampleMetric,
+)
 from dermae_bench.plugin.params import build, schema_of
 from dermae_bench.testing.models import Untried
 
-TASK = Task(name="diagnosis", classes=("a", "b", "c"), positive="c")
+TASK = Task(name="diagnosis", classes=("a", "b", "c"))
+BINARY = Task(name="malignancy", classes=("benign", "malignant"), positive="malignant")
 
 
 def _configured(cls: type[Any], given: dict[str, Any] | None = None) -> Any:
@@ -113,7 +125,7 @@ def extracts(cls: type[Any]) -> None:
 def _options(cls: type[Any]) -> Any:
     if schema_of(cls.Config).get("required"):
         raise Untried("its Config has no defaults")
-    return _configured(cls, {})
+    return _configured(cls)
 
 
 def has_columns(cls: type[Any]) -> None:
@@ -126,10 +138,13 @@ def has_columns(cls: type[Any]) -> None:
 def measures(cls: type[Any]) -> None:
     """values() fills exactly its columns with finite numbers, and does so again."""
     metric: Metric = cls(_options(cls))
+    values: Mapping[str, float | str]
+    again: Mapping[str, float | str]
     names = {column.name for column in cls.columns(metric.config)}
     generator = np.random.default_rng(3)
     if isinstance(metric, PredictionMetric):
-        predictions = _predictions(generator)
+        positive = any(column.positive for column in cls.columns(metric.config))
+        predictions = _predictions(generator, BINARY if positive else TASK)
         values, again = metric.values(predictions), metric.values(predictions)
         ones = metric.resampled(predictions, np.ones((2, 90), dtype=np.float32))
         for name, value in values.items():
@@ -137,23 +152,45 @@ def measures(cls: type[Any]) -> None:
                 f"{name}: equal weights give another value"
             )
     elif isinstance(metric, SampleMetric):
-        a, b = (Features(values=generator.normal(size=(200, 8)).astype(np.float32)) for _ in range(2))
-        values, again = metric.values(a, b, 0), metric.values(a, b, 0)
+        comparison = _comparison(generator)
+        values, again = metric.values(comparison), metric.values(comparison)
+        json.dumps(dict(metric.details(comparison)), allow_nan=False)
     else:
         assert isinstance(metric, CostMetric)
         unit = CostUnit(torch.nn.Linear(4, 3), (torch.zeros(1, 4),))
         values, again = metric.values([unit]), metric.values([unit])
     assert set(values) == names, f"values {sorted(values)} against columns {sorted(names)}"
-    assert all(np.isfinite(value) for value in values.values()), f"not finite: {values}"
+    finite = [isinstance(value, str) or np.isfinite(value) for value in values.values()]
+    assert all(finite), f"not finite: {values}"
     assert values == again, "two computations differ"
 
 
-def _predictions(generator: np.random.Generator) -> Predictions:
-    labels = np.arange(90) % 3
-    logits = generator.normal(size=(90, 3)).astype(np.float32)
+def _predictions(generator: np.random.Generator, task: Task, *, validation: bool = True) -> Predictions:
+    """90 answers, and as many on `val`."""
+    labels = np.arange(90) % len(task.classes)
+    logits = generator.normal(size=(90, len(task.classes))).astype(np.float32)
     logits[np.arange(90), labels] += 1
     names = [f"image-{i}" for i in range(90)]
-    return Predictions(task=TASK, ids=names, groups=names, labels=labels, logits=logits)
+    said = _predictions(generator, task, validation=False) if validation else None
+    return Predictions(task=task, ids=names, groups=names, labels=labels, logits=logits, validation=said)
+
+
+def _comparison(generator: np.random.Generator) -> Comparison:
+    """Features, labels and pixels of four sets of 200 images in three classes."""
+
+    def side(name: str) -> Features:
+        labels, ids = np.arange(200) % 3, [f"{name}-{i}" for i in range(200)]
+        pixels = generator.integers(0, 256, (200, 3, 32, 32), dtype=np.uint8)
+        return Features(
+            values=generator.normal(size=(200, 8)).astype(np.float32),
+            ids=ids,
+            labels=labels,
+            images=ImageSet(parts=[Part([pixels], np.arange(200))], ids=ids, groups=ids, task=TASK, labels=labels),
+        )
+
+    names = ("generated", "real", "training", "held_out")
+    sides = {name: side(name) for name in names}
+    return Comparison(**sides, classes=TASK.classes, seed=0)
 
 
 DATASET_CHECKS = [declares_tasks, lists_examples, gives_pixels]

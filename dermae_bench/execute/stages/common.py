@@ -19,6 +19,7 @@ from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.images import ImageSet, Part
 from dermae_bench.plugin.loading import load_plugin
 from dermae_bench.plugin.params import build
+from dermae_bench.scoring.labels import map_labels, task_of
 from dermae_bench.store.artifacts import Manifest, Store
 
 if TYPE_CHECKING:
@@ -80,11 +81,6 @@ class StageContext:
         return cls(build(cls.Config, params))
 
 
-def task_of(about: Mapping[str, Any]) -> Task:
-    """A task from its JSON form."""
-    return Task(**{**about, "classes": tuple(about["classes"])})
-
-
 def pick_device() -> torch.device:
     """CUDA where there is one, unless `DERMAE_BENCH_DEVICE` says otherwise. Never part of a key."""
     import torch
@@ -144,26 +140,6 @@ class Table:
         import pyarrow.parquet as pq
 
         pq.write_table(pa.table(dict(columns)), path, compression="zstd")
-
-
-def map_labels(labels: NDArray[np.int64], source: Task, target: Task, tasks: Mapping[str, Task]) -> NDArray[np.int64]:
-    """Carry labels of `source` over to `target` through the declared maps.
-
-    Raises:
-        UserError: there is no chain of maps from `source` to `target`.
-    """
-    chain = [target]
-    while chain[-1].name != source.name:
-        parent = chain[-1].parent
-        if parent is None:
-            raise UserError(
-                f"labels of task {source.name!r} cannot be turned into those of {target.name!r}: no map is declared"
-            )
-        chain.append(tasks[parent])
-    for upper, lower in zip(reversed(chain[1:]), reversed(chain[:-1]), strict=True):
-        lookup = np.array([lower.classes.index(lower.mapping[name]) for name in upper.classes], dtype=np.int64)
-        labels = lookup[labels]
-    return labels
 
 
 def dataset_tasks(manifest: Manifest) -> dict[str, Task]:
@@ -251,6 +227,7 @@ def _joined(pieces: Sequence[ImageSet], task: Task | None) -> ImageSet:
     if task is not None:
         labels = np.concatenate([piece.labels for piece in pieces if piece.labels is not None])
     said = [piece.teacher_logits for piece in pieces if piece.teacher_logits is not None]
+    shared = set.intersection(*(set(piece.attributes) for piece in pieces))
     return ImageSet(
         parts=[part for piece in pieces for part in piece.parts],
         ids=[name for piece in pieces for name in piece.ids],
@@ -259,28 +236,7 @@ def _joined(pieces: Sequence[ImageSet], task: Task | None) -> ImageSet:
         labels=labels,
         captions=captions,
         teacher_logits=np.concatenate(said) if said else None,
-    )
-
-
-def take(images: ImageSet, positions: Sequence[int] | NDArray[np.int64]) -> ImageSet:
-    """The images at `positions`, as a set of their own; pixels stay where they are."""
-    wanted = np.asarray(positions, dtype=np.int64)
-    starts = np.cumsum([0, *(len(part.rows) for part in images.parts)])
-    parts = []
-    for p, part in enumerate(images.parts):
-        inside = wanted[(wanted >= starts[p]) & (wanted < starts[p + 1])]
-        parts.append(Part(part.pixels, part.rows[inside - starts[p]]))
-    # parts keep their order, so positions must be ascending for ids and pixels to agree
-    if np.any(np.diff(wanted) <= 0):
-        raise InvalidOutput("positions must be ascending")
-    return replace(
-        images,
-        parts=parts,
-        ids=[images.ids[i] for i in wanted],
-        groups=[images.groups[i] for i in wanted],
-        labels=images.labels[wanted] if images.labels is not None else None,
-        captions=[images.captions[i] for i in wanted] if images.captions is not None else None,
-        attributes={name: [values[i] for i in wanted] for name, values in images.attributes.items()},
+        attributes={name: [value for piece in pieces for value in piece.attributes[name]] for name in sorted(shared)},
     )
 
 

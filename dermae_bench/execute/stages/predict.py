@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dermae_bench.execute.stages.common import (
     StageContext,
@@ -14,9 +17,9 @@ from dermae_bench.execute.stages.common import (
     load_model,
     pick_device,
     set_threads,
-    task_of,
 )
 from dermae_bench.execute.stages.train import predict_logits
+from dermae_bench.scoring.labels import task_of
 
 
 def predict(context: StageContext) -> dict[str, Any]:
@@ -28,6 +31,8 @@ def predict(context: StageContext) -> dict[str, Any]:
     images = image_set(context, work["images"], task if labelled else None)
     if work["model"]["role"] == "majority":
         logits = _majority(context, len(images))
+    elif work["model"]["role"] == "random":
+        logits = _random(images.ids, len(task.classes))
     else:
         set_threads(work["threads"])
         device = pick_device()
@@ -46,10 +51,17 @@ def predict(context: StageContext) -> dict[str, Any]:
     return {"n": len(images), "task": task.name, "images": [dict(item) for item in work["images"]]}
 
 
-def _majority(context: StageContext, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _majority(context: StageContext, count: int) -> NDArray[np.float32]:
     """Log frequencies of the classes in `train`, the same for every image: always the most frequent class."""
     task = task_of(context.work["model"]["task"])
     labels = image_set(context, [{"split": "train"}], task).labels
     assert labels is not None
     frequencies = np.bincount(labels, minlength=len(task.classes)) + 0.5
     return np.tile(np.log(frequencies / frequencies.sum()).astype(np.float32), (count, 1))
+
+
+def _random(ids: Sequence[str], classes: int) -> NDArray[np.float32]:
+    """Logits by the hash of each image's id: every class equally likely, whatever the image shows -> (N, C)."""
+    digests = [hashlib.sha256(f"random/{name}".encode()).digest() for name in ids]
+    seeds = [int.from_bytes(digest[:8], "big") for digest in digests]
+    return np.stack([np.random.default_rng(seed).standard_normal(classes) for seed in seeds]).astype(np.float32)

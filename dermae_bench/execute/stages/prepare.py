@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from dermae_bench.execute.stages.common import StageContext, Table
 from dermae_bench.plugin.data import SPLITS, Dataset, Example, Task
 from dermae_bench.plugin.decode import find_duplicates, read_image
 from dermae_bench.plugin.images import RESIZE_PROTOCOL
+from dermae_bench.plugin.splits import SplitSummary, divided_groups, summarise
 
 FEW = 10
 """A class with fewer test images is named in a warning."""
@@ -51,27 +51,20 @@ def prepare(context: StageContext) -> dict[str, Any]:
         columns["caption"] = [e.caption or "" for e in kept]
     columns |= {f"attribute.{name}": [e.attributes.get(name) for e in kept] for name in names}
     Table.write(context.out / "table.parquet", columns)
-    counts: dict[str, dict[str, int]] = {split: _counts(kept, split, tasks[0]) for split in SPLITS}
+    split = summarise(kept, dataset.split_rule, dataset.leaky, tasks[0].classes)
     return {
         "tasks": [asdict(task) for task in tasks],
         "size": size,
         "n": len(kept),
-        "counts": counts,
-        "split_rule": dataset.split_rule,
-        "split_digest": split_digest(kept),
-        "leaky": dataset.leaky,
+        "counts": split.classes,
+        "split_rule": split.rule,
+        "split_digest": split.digest,
+        "split": asdict(split),
+        "leaky": split.leaky,
         "resize": RESIZE_PROTOCOL if any(e.source is not None for e in kept) else "drawn at size",
         "skipped": skipped,
-        "warnings": _warnings(counts),
+        "warnings": _warnings(split),
     }
-
-
-def split_digest(examples: Sequence[Example]) -> str:
-    """SHA-256 over the sorted (id, group, split) of every image: what two tables must share to be compared."""
-    digest = hashlib.sha256()
-    for line in sorted(f"{e.id}\t{e.group}\t{e.split}\n" for e in examples):
-        digest.update(line.encode())
-    return digest.hexdigest()
 
 
 def _check_examples(examples: Sequence[Example], root: Task, leaky: str | None) -> None:
@@ -82,18 +75,12 @@ def _check_examples(examples: Sequence[Example], root: Task, leaky: str | None) 
     ]
     problems += [f"{e.id}: unknown class {e.label!r}" for e in examples if e.label not in root.classes]
     problems += [f"{e.id}: unknown split {e.split!r}" for e in examples if e.split not in SPLITS]
-    if leaky is None:
-        where: dict[str, set[str]] = {}
-        for example in examples:
-            where.setdefault(example.group, set()).add(example.split)
-        problems += [
-            f"group {group}: divided between {' and '.join(sorted(splits))}"
-            for group, splits in sorted(where.items())
-            if len(splits) > 1
-        ]
+    divided = divided_groups(examples) if leaky is None else {}
+    problems += [f"group {group}: divided between {' and '.join(splits)}" for group, splits in divided.items()]
     problems += [f"split {split!r} has no images" for split in SPLITS if not any(e.split == split for e in examples)]
     if problems:
-        raise DataError(f"{len(problems)} problems in the dataset's table", problems)
+        hint = "a group lies in one split, unless the dataset states why not: `leaky: REASON`" if divided else None
+        raise DataError(f"{len(problems)} problems in the dataset's table", problems, hint=hint)
 
 
 def _decode(
@@ -131,11 +118,12 @@ def _reason(error: Exception, source: Path | None) -> str:
     return str(error).replace(str(source), "the file") if source is not None else str(error)
 
 
-def _counts(examples: Sequence[Example], split: str, root: Task) -> dict[str, int]:
-    found = Counter(e.label for e in examples if e.split == split)
-    return {name: found.get(name, 0) for name in root.classes}
-
-
-def _warnings(counts: dict[str, dict[str, int]]) -> list[str]:
-    few = [f"{name} ({count})" for name, count in counts["test"].items() if count < FEW]
-    return [f"fewer than {FEW} test images of: {', '.join(few)}; their scores mean little"] if few else []
+def _warnings(split: SplitSummary) -> list[str]:
+    few = [f"{name} ({count})" for name, count in split.classes["test"].items() if count < FEW]
+    warnings = [f"fewer than {FEW} test images of: {', '.join(few)}; their scores mean little"] if few else []
+    if split.divided:
+        told = split.leak or f"{split.divided} groups lie in more than one split"
+        warnings.append(f"the split is leaky: {told}")
+    elif split.leaky is not None:
+        warnings.append("the split states why it is leaky, and divides no group")
+    return warnings

@@ -24,11 +24,11 @@ from dermae_bench.execute.stages.common import (
     load_model,
     pick_device,
     set_threads,
-    task_of,
 )
 from dermae_bench.plugin.contracts import Conditions, Generator
 from dermae_bench.plugin.noise import Noise
 from dermae_bench.plugin.params import build
+from dermae_bench.scoring.labels import task_of
 
 BLOCK = 1024
 """Labels that are apportioned in one go."""

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dermae_bench.errors import InvalidOutput
-from dermae_bench.execute.stages.common import StageContext, Table, dataset_tasks, map_labels, task_of
+from dermae_bench.durable import digest_of
+from dermae_bench.execute.stages.common import StageContext, Table, dataset_tasks
+from dermae_bench.execute.stages.extract import source_images
 from dermae_bench.plugin.data import Task
-from dermae_bench.plugin.measures import Column, Features, PredictionMetric, Predictions, SampleMetric
-
-INTERVAL = (2.5, 97.5)
-"""Percentiles of the bootstrap replicates: a 95 % interval."""
+from dermae_bench.plugin.measures import Comparison, Features, Predictions
+from dermae_bench.scoring.labels import derive, task_of
+from dermae_bench.scoring.predictions import score_predictions
+from dermae_bench.scoring.samples import Sets, score_samples
+from dermae_bench.store.artifacts import Manifest
 
 
 def score(context: StageContext) -> dict[str, Any]:
-    """Records in the summary; no files."""
-    return _score_predictions(context) if context.work["of"] == "predictions" else _score_samples(context)
+    """Records in the summary; replicates.npy and jackknife.npy (K, R or G) of predictions, row k of `columns`."""
+    of = context.work["of"]
+    if of == "leakage":
+        from dermae_bench.execute.stages.leakage import leakage
+
+        return dict(leakage(context))
+    return _score_predictions(context) if of == "predictions" else _score_samples(context)
 
 
 # -- predictions -------------------------------------------------------------------------------------------------
@@ -28,104 +35,46 @@ def score(context: StageContext) -> dict[str, Any]:
 
 def _score_predictions(context: StageContext) -> dict[str, Any]:
     work = context.work
-    trained, task = task_of(work["trained"]), task_of(work["task"])
-    folder, manifest = context.input("predictions")
-    _, prepared = context.input("prepare")
+    folder, prepared = context.input("prepare")
+    trained = task_of(work["trained"])
+    predictions = _read(context.input("predictions")[0], trained)
+    if "validation" in context.spec["inputs"]:
+        predictions = replace(predictions, validation=_read(context.input("validation")[0], trained))
+    if work["subgroups"]:
+        predictions = replace(predictions, attributes=attributes_of(folder, predictions.ids))
+    if work["task"]["name"] != trained.name:
+        predictions = derive(predictions, task_of(work["task"]), dataset_tasks(prepared))
+    facts = {**prepared.summary, "data": data_digest(prepared)}
+    scored = score_predictions(work, predictions, facts, context.configured)
+    np.save(context.out / "replicates.npy", scored.replicates)
+    np.save(context.out / "jackknife.npy", scored.jackknife)
+    return scored.summary
+
+
+def _read(folder: Path, task: Task) -> Predictions:
     table = Table.read(folder / "predictions.parquet").columns
-    logits = np.stack([np.asarray(table[f"logit.{name}"], dtype=np.float32) for name in trained.classes], axis=1)
-    predictions = Predictions(
-        task=trained,
+    logits = np.stack([np.asarray(table[f"logit.{name}"], dtype=np.float32) for name in task.classes], axis=1)
+    return Predictions(
+        task=task,
         ids=table["id"],
         groups=table["group"],
         labels=np.asarray(table["label"], dtype=np.int64),
         logits=logits,
     )
-    if task.name != trained.name:
-        predictions = derive(predictions, task, dataset_tasks(prepared))
-    weights = cluster_weights(predictions.groups, work["resamples"])
-    base = {
-        "task": task.name,
-        "classes": list(task.classes),
-        "reached": "trained" if task.name == trained.name else f"derived from {trained.name}",
-        "images": manifest.summary["images"],
-        "n": len(predictions.ids),
-        "groups": len(set(predictions.groups)),
-        "split_rule": prepared.summary["split_rule"],
-        "split_digest": prepared.summary["split_digest"],
-        "leaky": prepared.summary["leaky"],
-        "image_size": prepared.summary["size"],
-        "resize": prepared.summary["resize"],
-    }
-    if work["judge"] is not None:
-        # generated images have no resize and no groups of their own; what counts is who judged them
-        base |= {"judge": work["judge"], "images": "generated", "resize": None, "leaky": None}
-    records = []
-    for name in work["metrics"]:
-        metric: PredictionMetric = context.configured(name, {})
-        try:
-            values = metric.values(predictions)
-            resampled, reason = metric.resampled(predictions, weights), None
-        except InvalidOutput as error:
-            # a number that does not exist here (a class is absent) must not take the others with it
-            values, resampled, reason = {}, None, str(error)
-        for column in metric.columns(metric.config):
-            named = replace(column, name=work["rename"].get(column.name, column.name))
-            interval = _interval(resampled[column.name]) if resampled is not None else (None, None)
-            facts = {**base, "positive_class": _positive(column, task)}
-            value = float(values[column.name]) if reason is None else None
-            records.append({**_record(named, value, interval, facts), "reason": reason})
-    return {
-        "records": records,
-        "confusion": predictions.confusion.tolist(),
-        "classes": list(task.classes),
-        "warnings": [],
-    }
 
 
-def derive(predictions: Predictions, task: Task, tasks: Mapping[str, Task]) -> Predictions:
-    """Reach `task` from a finer one: class probabilities summed through the map, labels carried over."""
-    source = predictions.task
-    shifted = predictions.logits - predictions.logits.max(axis=1, keepdims=True)
-    probabilities = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
-    target_of = map_labels(np.arange(len(source.classes)), source, task, tasks)
-    summed = np.zeros((len(probabilities), len(task.classes)), dtype=np.float64)
-    for c, t in enumerate(target_of):
-        summed[:, t] += probabilities[:, c]
-    logits = np.log(np.maximum(summed, np.finfo(np.float32).tiny)).astype(np.float32)
-    return replace(predictions, task=task, labels=map_labels(predictions.labels, source, task, tasks), logits=logits)
+def attributes_of(prepared: Path, ids: Any) -> Mapping[str, list[str | float | None]]:
+    """Attributes of the named real images: name -> one value an image."""
+    table = Table.read(prepared / "table.parquet").columns
+    place = {name: row for row, name in enumerate(table["id"])}
+    rows = [place[name] for name in ids]
+    names = [name for name in table if name.startswith("attribute.")]
+    return {name.removeprefix("attribute."): [table[name][row] for row in rows] for name in names}
 
 
-def cluster_weights(groups: Any, resamples: int) -> NDArray[np.float32]:
-    """(R, N) how often each image stands in each bootstrap replicate when lesions are drawn, not images."""
-    names, member = np.unique(np.asarray(groups), return_inverse=True)
-    generator = np.random.default_rng(0)
-    drawn = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    return drawn.astype(np.float32)[:, member]
-
-
-def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.nanpercentile(values, INTERVAL)
-    return float(low), float(high)
-
-
-def _positive(column: Column, task: Task) -> str | None:
-    return task.positive if column.positive else None
-
-
-def _record(
-    column: Column, value: float | None, interval: tuple[float | None, float | None], facts: Mapping[str, Any]
-) -> dict[str, Any]:
-    identity = {name: field for name, field in asdict(column).items() if name not in {"description", "better", "unit"}}
-    return {
-        "metric": column.name,
-        "value": value,
-        "low": interval[0],
-        "high": interval[1],
-        "n": facts["n"],
-        "unit": column.unit,
-        "better": column.better,
-        "identity": {**identity, **facts},
-    }
+def data_digest(prepared: Manifest) -> str:
+    """Of the pixels and of who is in which split: two numbers on unlike data are never compared."""
+    return digest_of([prepared.files["images.npy"]["sha256"], prepared.summary["split_digest"]])[:16]
 
 
 # -- samples -----------------------------------------------------------------------------------------------------
@@ -133,25 +82,44 @@ def _record(
 
 def _score_samples(context: StageContext) -> dict[str, Any]:
     work = context.work
-    folder, generated_manifest = context.input("generated")
-    real_folder, real_manifest = context.input("real")
-    generated = Features(values=np.load(folder / "features.npy"))
-    real = Features(values=np.load(real_folder / "features.npy"))
-    extractor = real_manifest.summary["identity"]
-    base = {
+    task = task_of(work["task"]) if work["task"] is not None else None
+    sides = {role: _side(context, role, about, task) for role, about in work["sides"].items()}
+    comparison = Comparison(
+        generated=sides["generated"],
+        real=sides["real"],
+        training=sides.get("training"),
+        held_out=sides.get("held_out"),
+        classes=task.classes if task is not None else (),
+        seed=work["seed"],
+    )
+    extractor = context.input("real")[1].summary["identity"] if "real" in context.spec["inputs"] else None
+    facts = {
         "extractor": extractor,
-        "n": len(generated.values),
-        "n_real": len(real.values),
-        "against": work["against"],
-        "reference": context.spec["inputs"]["real"]["key"],
+        "n": len(comparison.generated.ids),
+        "n_real": len(comparison.real.ids),
+        "data": data_digest(context.input("prepare")[1]),
+        "image_size": context.input("prepare")[1].summary["size"],
+        **work["facts"],
     }
-    records: list[dict[str, Any]] = []
-    warnings: list[str] = []
-    for asked in work["metrics"]:
-        metric: SampleMetric = context.configured(asked["metric"], asked["params"])
-        values = metric.values(generated, real, work["seed"])
-        warnings += metric.warnings(generated, real)
-        for column in metric.columns(metric.config):
-            named = replace(column, name=f"{column.name}[{work['extractor']}]")
-            records.append(_record(named, float(values[column.name]), (None, None), base))
-    return {"records": records, "warnings": warnings, "extractor": generated_manifest.summary["identity"]}
+    real = source_images(context, work["sides"]["real"]["images"], work["sides"]["real"]["limit"], None)
+    assert real is not None
+    found = score_samples(work, Sets(comparison=comparison, attributes=real.attributes), facts, context.configured)
+    return {**found, "extractor": extractor}
+
+
+def _side(context: StageContext, role: str, about: Mapping[str, Any], task: Task | None) -> Features:
+    """Features of one side (none for metrics over pixels alone), beside its ids, labels and pixels."""
+    images = source_images(context, about["images"], about["limit"], task if about["labelled"] else None)
+    read = role in context.spec["inputs"]
+    values = np.load(context.input(role)[0] / "features.npy", mmap_mode="r") if read else None
+    count = len(values) if values is not None else len(images) if images is not None else 0
+    moments = context.input(role)[0] / "moments.npz" if read else None
+    ready = np.load(moments) if moments is not None and moments.is_file() else None
+    return Features(
+        values=values if values is not None else np.zeros((count, 0), dtype=np.float32),
+        ids=images.ids if images is not None else [f"noise-{number}" for number in range(count)],
+        labels=images.labels if images is not None else None,
+        images=images,
+        mean=ready["mean"] if ready is not None else None,
+        root=ready["root"] if ready is not None else None,
+    )

@@ -21,13 +21,13 @@ from dermae_bench.execute.stages.common import (
     load_model,
     pick_device,
     set_threads,
-    task_of,
 )
 from dermae_bench.execute.stages.teaching import said_by_teacher
 from dermae_bench.plugin.contracts import Classifier, Model
 from dermae_bench.plugin.images import ImageSet, resize
 from dermae_bench.plugin.measures import PredictionMetric, Predictions
 from dermae_bench.plugin.weights import state_digest
+from dermae_bench.scoring.labels import task_of
 
 if TYPE_CHECKING:
     from dermae_bench.plugin.data import Task

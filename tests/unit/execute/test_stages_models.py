@@ -209,15 +209,22 @@ def test_predictions_are_per_image_and_scored_with_their_identity(bench: Bench) 
     count = sum(data.summary["counts"]["test"].values())
     assert len(table["id"]) == predicted.summary["n"] == count
     work = {
-        "of": "predictions", "metrics": ["accuracy"], "rename": {}, "trained": task(data, "diagnosis"),
-        "task": task(data, "malignancy"), "resamples": 200, "judge": None,
+        "of": "predictions", "metrics": [{"metric": "accuracy", "params": {}}], "rename": {}, "images": "test",
+        "facts": {"precision": "fp32"}, "trained": task(data, "diagnosis"), "task": task(data, "malignancy"),
+        "resamples": 200, "subgroups": [{"attribute": "asymmetry", "bands": [0.5], "join": {}}],
     }  # fmt: skip
     scored = bench.do("score", work, {"predictions": predicted, "prepare": data}, "accuracy")
     (record,) = scored.summary["records"]
     assert record["identity"]["reached"] == "derived from diagnosis"
     assert record["identity"]["split_digest"] == data.summary["split_digest"]
     assert record["n"] == count == int(np.sum(scored.summary["confusion"]))
-    assert record["low"] <= record["value"] <= record["high"]
+    assert record["low"] <= record["value"] <= record["high"] and record["error"] > 0
+    below, above = scored.summary["subgroups"]
+    assert below["identity"]["subgroup"] == {"attribute": "asymmetry", "value": "below 0.5"}
+    assert below["n"] + above["n"] == count
+    assert below["value"] * below["n"] + above["value"] * above["n"] == pytest.approx(record["value"] * count)
+    replicates = np.load(bench.files(scored) / "replicates.npy")
+    assert replicates.shape == (1, 200) and np.std(replicates) == pytest.approx(record["error"], rel=0.01)
 
 
 def test_the_majority_answers_with_the_most_frequent_class_of_train(bench: Bench) -> None:

@@ -62,11 +62,22 @@ class TimmConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BinsConfig:
+    bins: Annotated[int, Between(1, 100)] = 15
+    """How many bins."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FakeCard:
     kind: str
     params: Mapping[str, Any] = field(default_factory=lambda: schema_of(NoConfig))
     sampling: Mapping[str, Any] | None = None
     flags: Mapping[str, Any] = field(default_factory=dict)
+    columns: tuple[Mapping[str, Any], ...] = ()
+
+
+def _sample_metric(over: str = "features", reads: tuple[str, ...] = ()) -> FakeCard:
+    return FakeCard(kind="metric", flags={"metric": "sample", "over": over, "reads": list(reads)})
 
 
 def _generator(sampling: type = Sampling, *, conditional: bool = False, joint: bool = False) -> FakeCard:
@@ -89,13 +100,18 @@ CARDS: Mapping[str, FakeCard] = {
     "timm": _classifier("none"),
     "distilled": _classifier("required"),
     "tf-efficientnet-lite0": FakeCard(kind="extractor"),
-    "fd": FakeCard(kind="metric", flags={"metric": "sample"}),
-    "kid": FakeCard(kind="metric", flags={"metric": "sample"}),
+    "fd": _sample_metric(),
+    "kid": _sample_metric(),
+    "ms-ssim": _sample_metric("images", ("labels",)),
+    "memorisation": _sample_metric("features", ("held_out", "training")),
     "accuracy": FakeCard(kind="metric", flags={"metric": "prediction"}),
     "balanced-accuracy": FakeCard(kind="metric", flags={"metric": "prediction"}),
     "f1-macro": FakeCard(kind="metric", flags={"metric": "prediction"}),
     "f1-weighted": FakeCard(kind="metric", flags={"metric": "prediction"}),
     "auc-ovr-macro": FakeCard(kind="metric", flags={"metric": "prediction"}),
+    "auc-binary": FakeCard(kind="metric", flags={"metric": "prediction"}, columns=({"positive": True},)),
+    "ece": FakeCard(kind="metric", params=schema_of(BinsConfig), flags={"metric": "prediction"}),
+    "specificity-at-95-sensitivity": FakeCard(kind="metric", flags={"metric": "prediction", "validates": True}),
     "compute": FakeCard(kind="metric", flags={"metric": "cost"}),
 }
 BROKEN = {"flow-matching": "generator"}
@@ -122,9 +138,10 @@ class FakeCatalog:
 
 
 TASKS: Mapping[str, Mapping[str, Any]] = {
-    "diagnosis": {"classes": ("MEL", "NV", "BCC"), "parent": None, "mapping": {}},
+    "diagnosis": {"classes": ("MEL", "NV", "BCC"), "positive": None, "parent": None, "mapping": {}},
     "malignancy": {
         "classes": ("benign", "malignant"),
+        "positive": "malignant",
         "parent": "diagnosis",
         "mapping": {"MEL": "malignant", "BCC": "malignant", "NV": "benign"},
     },

@@ -51,7 +51,8 @@ class PlanCatalog(FakeCatalog):
         sampling = replace(fake).sampling
         digest = digest_of([name, name in self.edited])
         flags = {**fake.flags, "home": "ask the archive"} if fake.kind == "dataset" else fake.flags
-        return Card(name, fake.kind, params=fake.params, sampling=sampling, flags=flags, digest=digest)
+        about = {"params": fake.params, "sampling": sampling, "flags": flags, "columns": fake.columns}
+        return Card(name, fake.kind, digest=digest, **about)
 
     def reference(self, name: str) -> Reference:
         return Reference(name, f"fake.{name}")

@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dermae_bench.errors import SuiteError
+from dermae_bench.suite.known import data_findings
 from dermae_bench.suite.lineage import row_tasks
-from dermae_bench.suite.load import LoadedSuite, check_tasks, load_suite, results_name, settings_digest
+from dermae_bench.suite.load import LoadedSuite, load_suite, refuse, results_name, settings_digest
 from dermae_bench.suite.resolved import suite_schema, suite_to_yaml
-from dermae_bench.suite.spec import SamplesSpec
+from dermae_bench.suite.spec import PredictionMetricSpec, SamplesSpec
 from dermae_bench.suite.yaml import read_text, scalar
 
 HERE = Path(__file__).parent
@@ -222,7 +223,7 @@ def test_preset_merges_deeply(with_presets: Path) -> None:
     assert loaded.suite.seeds.generator == (3, 4)
     assert loaded.suite.seeds.classifier == (7,)
     assert (loaded.suite.budgets["short"].steps, loaded.suite.budgets["short"].batch_size) == (2, 4)
-    assert loaded.suite.prediction_metrics == ("accuracy",)
+    assert loaded.suite.prediction_metrics == (PredictionMetricSpec(metric="accuracy"),)
     assert loaded.suite.generators["ddpm"].params["weight"] == 2.0
     assert results_name(loaded) == "small-smoke"
 
@@ -341,12 +342,41 @@ def test_teacher_needs_labels_too(tmp_path: Path) -> None:
     assert any("(for the teacher of 'cnn')" in problem for problem in problems(path))
 
 
-def test_tasks_that_become_known_later_are_checked_with_places() -> None:
-    loaded = load_suite(SMALL, catalog=FakeCatalog())
-    check_tasks(loaded, TASKS)
-    with pytest.raises(SuiteError) as caught:
-        check_tasks(loaded, {"diagnosis": TASKS["diagnosis"]})
-    assert [str(p.place) for p in caught.value.problems] == [f"{SMALL}:4:20"]
+def data_problems(tmp_path: Path, attributes: Any = None, **changes: Any) -> list[str]:
+    """What is told of a suite once the data are known."""
+    path = tmp_path / "x.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(SMALL.read_text()), **changes}))
+    loaded = load(path)
+    try:
+        refuse(loaded, data_findings(loaded.resolved, FakeCatalog(), TASKS, attributes))
+    except SuiteError as error:
+        assert all(problem.place is not None for problem in error.problems)
+        return [problem.message for problem in error.problems]
+    return []
+
+
+def test_what_the_images_cannot_give_is_told_with_places(tmp_path: Path) -> None:
+    attributes = {"sex": "text", "age": "number"}
+    by = [{"metric": "kid", "extractor": "lite0", "by": name} for name in ("class", "site", "age")]
+    asked = ["sex", {"attribute": "age", "bands": [40, 60]}]
+    assert data_problems(tmp_path, attributes, subgroups=asked) == []
+    wrong = ["age", "hair", {"attribute": "sex", "bands": [1]}]
+    assert data_problems(tmp_path, attributes, subgroups=wrong, sample_metrics=by) == [
+        "the images have no attribute 'site'",
+        "attribute 'age' is a number, and needs bands to be divided",
+        "attribute 'age' is a number, and needs bands to be divided",
+        "the images have no attribute 'hair'",
+        "attribute 'sex' is no number, and has no bands",
+    ]
+    # nobody knows yet
+    assert data_problems(tmp_path, None, subgroups=wrong, sample_metrics=by) == []
+
+
+def test_a_positive_class_is_needed_somewhere(tmp_path: Path) -> None:
+    metrics = ["accuracy", "auc-binary"]
+    assert data_problems(tmp_path, prediction_metrics=metrics) == []
+    expected = ["'auc-binary' is about a positive class, and no task of this suite has one"]
+    assert data_problems(tmp_path, prediction_metrics=metrics, tasks=["diagnosis"]) == expected
 
 
 def test_long_chain_of_teachers(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""Flags that commands share; each is also an environment variable `DERMAE_BENCH_*`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+SUITE = click.argument("suite", type=click.Path(path_type=Path))
+
+
+def flag(*names: str, env: str, **settings: Any) -> Callable[[Any], Any]:
+    return click.option(*names, envvar=f"DERMAE_BENCH_{env}", show_envvar=True, **settings)
+
+
+SUITE_FLAGS = [
+    flag("--preset", env="PRESET", metavar="NAME", help="Merge this preset of the suite over it."),
+    flag(
+        "--set", "sets", env="SET", multiple=True, metavar="A.B=C", help="Replace one value of the suite; repeatable."
+    ),
+]
+PLACE_FLAGS = [
+    flag(
+        "--results",
+        env="RESULTS",
+        type=click.Path(path_type=Path),
+        default=Path("results"),
+        show_default=True,
+        help="Where results and the store lie.",
+    ),
+    flag("--plugins-dir", env="PLUGINS_DIR", type=click.Path(path_type=Path), help="Folder of single-file plugins."),
+]
+RUN_FLAGS = [
+    flag(
+        "--only",
+        env="ONLY",
+        multiple=True,
+        metavar="PATTERN",
+        help="Only stages whose name matches, and what they need.",
+    ),
+    flag("--skip", env="SKIP", multiple=True, metavar="PATTERN", help="Not the stages whose name matches."),
+    flag(
+        "-j",
+        "--jobs",
+        env="JOBS",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Independent stages side by side.",
+    ),
+    flag(
+        "--executor",
+        env="EXECUTOR",
+        type=click.Choice(["local"]),
+        default="local",
+        show_default=True,
+        help="What runs the stages.",
+    ),
+    flag(
+        "--timeout", env="TIMEOUT", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Longest time of one stage."
+    ),
+    flag("--fail-fast", env="FAIL_FAST", is_flag=True, help="Stop at the first failed stage."),
+    flag(
+        "--force",
+        env="FORCE",
+        multiple=True,
+        metavar="PATTERN",
+        help="Do these stages again although they are finished ('*': all).",
+    ),
+]
+FORMAT = flag(
+    "--format",
+    "form",
+    env="FORMAT",
+    type=click.Choice(["table", "json", "csv"]),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
+QUIET = [
+    flag("-q", "--quiet", env="QUIET", is_flag=True, help="No progress."),
+    flag("-v", "--verbose", env="VERBOSE", count=True, help="More progress."),
+]
+
+
+def with_flags(*flags: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def wrap(function: Any) -> Any:
+        for flag in reversed(flags):
+            function = flag(function)
+        return function
+
+    return wrap

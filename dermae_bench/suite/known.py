@@ -1,0 +1,72 @@
+"""Checks that need to know what the images are: their attributes, and which tasks have a positive class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Protocol
+
+from dermae_bench.plugin.catalog import Card
+from dermae_bench.plugin.checking import Finding, Path, suggestion
+from dermae_bench.suite.lineage import Tasks
+from dermae_bench.suite.names import entries, prediction_metrics
+
+Attributes = Mapping[str, Literal["number", "text"]]
+"""Name -> what its values are."""
+BY_CLASS = "class"
+"""In `by:`, the classes of the generator's task."""
+
+
+class Cards(Protocol):
+    """Where cards come from."""
+
+    def card(self, kind: str, name: str) -> Card:
+        """The card of a plugin that is known to be there."""
+
+
+def data_findings(
+    suite: Mapping[str, Any], cards: Cards, tasks: Tasks | None, attributes: Attributes | None
+) -> Iterator[Finding]:
+    """What the images cannot give.
+
+    Args:
+        suite: normalised JSON of a suite that passed all other checks.
+        tasks: None where the data that tell them are missing.
+        attributes: likewise.
+    """
+    if tasks is not None:
+        yield from _positives(suite, cards, tasks)
+    if attributes is not None:
+        for at, entry in entries(suite, "subgroups"):
+            yield from _attribute(entry, at, attributes)
+        for at, entry in entries(suite, "sample_metrics"):
+            if entry["by"] is not None and entry["by"] != BY_CLASS:
+                yield from _attribute(entry["by"], (*at, "by"), attributes)
+
+
+def _positives(suite: Mapping[str, Any], cards: Cards, tasks: Tasks) -> Iterator[Finding]:
+    """A metric of the positive class where no task has one: it would be on no row."""
+    if any(tasks[name]["positive"] is not None for name in suite["tasks"]):
+        return
+    for at, name in prediction_metrics(suite):
+        if any(column["positive"] for column in cards.card("metric", name).columns):
+            having = [task for task, about in tasks.items() if about["positive"] is not None]
+            hint = f"tasks with one: {', '.join(having)}" if having else "no task of this data set has one"
+            yield Finding(at, f"{name!r} is about a positive class, and no task of this suite has one", hint)
+
+
+def _attribute(asked: Any, at: Path, attributes: Attributes) -> Iterator[Finding]:
+    name = asked["attribute"] if isinstance(asked, dict) else asked
+    bands = asked["bands"] if isinstance(asked, dict) else None
+    place = (*at, "attribute") if isinstance(asked, dict) else at
+    if name not in attributes:
+        hint = suggestion(name, attributes, "attributes") if attributes else "this data set has no attributes"
+        yield Finding(place, f"the images have no attribute {name!r}", hint)
+    elif attributes[name] == "number" and not bands:
+        hint = f"write {{attribute: {name}, bands: [LIMIT, ...]}}"
+        yield Finding(place, f"attribute {name!r} is a number, and needs bands to be divided", hint)
+    elif attributes[name] == "number" and isinstance(asked, dict) and asked["join"]:
+        yield Finding(
+            (*at, "join"), f"attribute {name!r} is a number: its bands cannot be joined", "choose other bands"
+        )
+    elif attributes[name] == "text" and bands:
+        yield Finding((*at, "bands"), f"attribute {name!r} is no number, and has no bands", f"write {name} alone")
