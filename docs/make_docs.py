@@ -24,6 +24,12 @@ from dermae_bench.suite.spec import RESERVED
 DOCS = Path(__file__).parent
 README = DOCS.parent / "README.md"
 WIDTH = 100
+SHOWN = frozenset({
+    "rank", "generator", "classifier", "sampling", "train", "n", "GMACs", "parameters", "seeds",
+    "fd", "kid", "near-copies", "class-agreement", "balanced-accuracy", "accuracy", "f1-macro", "auc-binary",
+})  # fmt: skip
+"""Columns that the README has room for; of a metric, the name before its extractor."""
+SEPARATOR = re.compile(r"(?<!\\) \| ")
 PLACES = {"quickstart": "quickstart board"}
 """Suite with preset -> the comment in the README that its boards stand behind."""
 END = "<!-- end -->"
@@ -186,7 +192,22 @@ def _tables(board: str) -> str:
     start = next((i for i, line in enumerate(lines) if line.startswith("## ")), len(lines))
     end = next((i for i, line in enumerate(lines) if line == "## Warnings"), len(lines))
     title = lines[0].rpartition(": ")[2].capitalize()
-    return "\n".join([f"{title}. {' '.join(facts + counts)}", "", *body[start:end]]).strip()
+    return "\n".join([f"{title}. {' '.join(facts + counts)}", "", *_narrowed(body[start:end])]).strip()
+
+
+def _narrowed(lines: Sequence[str]) -> Iterator[str]:
+    """The lines, with the columns of tables that the README shows."""
+    kept: list[int] = []
+    for line in lines:
+        if not line.startswith("|"):
+            kept = []
+            yield line
+            continue
+        cells = SEPARATOR.split(line.strip().removeprefix("| ").removesuffix(" |"))
+        if not kept:
+            names = [cell.replace("\\", "").strip(" ↑↓").partition("[")[0] for cell in cells]
+            kept = [i for i, name in enumerate(names) if name in SHOWN]
+        yield "| " + " | ".join(cells[i] for i in kept) + " |"
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -153,6 +153,7 @@ def _build(session: Session, folder: Path) -> dict[str, str]:
     from dermae_bench.report.collect import Collector
     from dermae_bench.report.evidence import write_evidence
     from dermae_bench.report.export import terminal_table, write
+    from dermae_bench.report.real_pictures import write_real_pictures
     from dermae_bench.suite.resolved import suite_to_yaml
 
     loaded = session.loaded
@@ -162,6 +163,7 @@ def _build(session: Session, folder: Path) -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     write(boards, folder)
     write_evidence(collector, boards, folder)
+    write_real_pictures(collector, boards, folder)
     write_text(folder / "suite.resolved.yaml", suite_to_yaml(loaded))
     split = f"split {boards.split_rule} (digest {boards.split_digest[:12]})"
     facts = [boards.description] if boards.description else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,7 +40,7 @@ def verify_results(
         form: `table` or `json`.
 
     Raises:
-        UserError: `what` names no results folder.
+        UserError: `what` names no results folder, or there is no such plugins folder.
     """
     from dermae_bench.report.verify.metrics import Metrics
     from dermae_bench.report.verify.render import json_report, terminal_report
@@ -47,6 +48,8 @@ def verify_results(
 
     folder = _folder(what, preset, sets, results, plugins_dir)
     catalog = Catalog(plugins_dir)
+    # a mistake in the flag is told before anything is checked
+    catalog.names()
     homes = list(dict.fromkeys([folder.absolute().parent, results]))
     place = next((home / "store" for home in homes if (home / "store").is_dir()), None) if store else None
     report = verify(
@@ -56,12 +59,21 @@ def verify_results(
         catalog=catalog,
         samples_in=lambda entries: samples_in(entries, Metrics(catalog)),
         results=homes,
+        tell=_progress if sys.stderr.isatty() else _silence,
     )
     if form == "json":
         click.echo(json_report(report))
     else:
         echo(terminal_report(report))
     return report.exit_code
+
+
+def _progress(done: int, total: int) -> None:
+    click.echo(f"\rcomputing score {done + 1} of {total}", nl=done + 1 == total, err=True)
+
+
+def _silence(done: int, total: int) -> None:
+    """Nobody watches."""
 
 
 def _folder(what: Path, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None) -> Path:

@@ -21,12 +21,17 @@ MARGIN, LINE_GAP, BAND_GAP = 8, 3, 14
 
 def pictures(boards: Boards) -> dict[str, bytes]:
     """File name -> bytes: `figures/NAME.png`, and beside each its caption as text. Equal boards give equal bytes."""
-    found = {}
-    for figure in published(boards).figures:
-        if figure.rows:
-            found[f"figures/{figure.name}.png"] = png(picture(figure))
-            found[f"figures/{figure.name}.txt"] = caption(figure).encode()
-    return found
+    return {
+        f"figures/{figure.name}{ending}": data
+        for figure in published(boards).figures
+        if figure.rows
+        for ending, data in drawn(figure).items()
+    }
+
+
+def drawn(figure: Figure) -> dict[str, bytes]:
+    """Ending of the file -> bytes: the picture, and its caption as text."""
+    return {".png": png(picture(figure)), ".txt": caption(figure).encode()}
 
 
 def caption(figure: Figure) -> str:

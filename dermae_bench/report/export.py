@@ -9,31 +9,40 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dermae_bench.durable import replacing
+from dermae_bench.report import details, subgroup_files
 from dermae_bench.report.drawing import pictures
 from dermae_bench.report.escape import csv_text
 from dermae_bench.report.leaderboard import Board, Boards, Table, Value, cells_of, seeds_text, table
-from dermae_bench.report.markdown import markdown
+from dermae_bench.report.listed import write_changed, write_listed
+from dermae_bench.report.markdown import contamination_markdown, markdown
 from dermae_bench.report.numbers import exact
 from dermae_bench.report.records import published
+from dermae_bench.report.subgroups import blocks
 from dermae_bench.report.terminal import terminal_table
 
 __all__ = ["files", "pictures", "terminal_table", "write"]
 
 BOARDS: tuple[Board, ...] = ("classifiers", "generators")
+SOMETIMES = frozenset(
+    {
+        "subgroups.csv", "subgroups.md", "subgroups.json", "contamination.csv", "contamination.md",
+        "nearest-pairs.csv", "distance-over-n.csv",
+    }
+)  # fmt: skip
+"""Files that only some suites have."""
 
 
 def write(boards: Boards, folder: Path) -> tuple[Path, ...]:
-    """Bring `folder` to what `boards` say, file by file and atomically; returns the files whose bytes changed."""
-    changed = []
-    contents = {name: text.encode() for name, text in files(boards).items()} | pictures(boards)
-    for name, content in contents.items():
-        path = folder / name
-        if not path.is_file() or path.read_bytes() != content:
-            with replacing(path) as temporary:
-                temporary.write_bytes(content)
-            changed.append(path)
-    return tuple(changed)
+    """Bring `folder` to what `boards` say, file by file and atomically; returns the files whose bytes changed.
+
+    What a former report wrote and this one does not is removed: pictures by their list, tables by their name.
+    """
+    contents = files(boards)
+    for name in SOMETIMES - set(contents):
+        (folder / name).unlink(missing_ok=True)
+    changed = [path for name, text in contents.items() if write_changed(path := folder / name, text.encode())]
+    figures = {name.removeprefix("figures/"): data for name, data in pictures(boards).items()}
+    return (*changed, *write_listed(folder / "figures", figures))
 
 
 def files(boards: Boards) -> dict[str, str]:
@@ -44,6 +53,11 @@ def files(boards: Boards) -> dict[str, str]:
     """
     from dermae_bench.report import html
 
+    return {**tables(boards), "report.html": html.render(boards)}
+
+
+def tables(boards: Boards) -> dict[str, str]:
+    """The same without the page, for whoever checks the numbers."""
     boards = published(boards)
     out: dict[str, str] = {}
     for board in BOARDS:
@@ -51,10 +65,21 @@ def files(boards: Boards) -> dict[str, str]:
         out[f"{board}.csv"] = _csv(cells_of(leaderboard))
         out[f"{board}.md"] = markdown(boards, leaderboard)
         out[f"{board}.json"] = _json(_board(boards, leaderboard))
+    if boards.subgroups:
+        inside = {board: blocks(boards, board) for board in BOARDS}
+        out["subgroups.csv"] = _csv(subgroup_files.cells(inside))
+        out["subgroups.md"] = subgroup_files.markdown(boards, inside)
+        out["subgroups.json"] = _json(subgroup_files.document(boards, inside))
+    if boards.contamination:
+        out["contamination.csv"] = _csv(boards.contamination)
+        out["contamination.md"] = contamination_markdown(boards)
+    if details.nearest(boards):
+        out["nearest-pairs.csv"] = _csv(details.pair_cells(boards))
+    if details.over_counts(boards):
+        out["distance-over-n.csv"] = _csv(details.curve_cells(boards))
     out["timings.csv"] = _csv(_timings(boards))
-    out["records.jsonl"] = "".join(_line(vars(record)) for record in boards.records)
+    out["records.jsonl"] = "".join(_line(vars(item)) for item in (*boards.records, *boards.subgroups))
     out["environment.json"] = _json(boards.environment)
-    out["report.html"] = html.render(boards)
     return out
 
 

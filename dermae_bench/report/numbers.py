@@ -51,21 +51,33 @@ def cost(name: str, value: float | None) -> str:
 
 def heading(column: MetricColumn) -> str:
     """Key, direction and unit of a metric, e.g. ``f1-macro ↑``."""
-    unit = f" ({column.unit})" if column.unit not in ("", "1") else ""
-    arrow = f" {ARROWS[column.better]}" if column.better in ARROWS else ""
-    return f"{column.key}{unit}{arrow}"
+    return column.key + direction(column.unit, column.better)
+
+
+def direction(unit: str, better: str) -> str:
+    """What follows a metric's name: its unit and an arrow towards better, e.g. `` (GMACs) ↓``."""
+    named = f" ({unit})" if unit not in ("", "1") else ""
+    return named + (f" {ARROWS[better]}" if better in ARROWS else "")
 
 
 def interval(cell: Cell, places: int | None) -> str:
     """`[low, high]`, empty where there is none."""
-    if cell.low is None or cell.high is None:
-        return ""
-    return f"[{shown(cell.low, places)}, {shown(cell.high, places)}]"
+    return range_text(cell.low, cell.high, places)
+
+
+def range_text(low: float | None, high: float | None, places: int | None) -> str:
+    """`[low, high]`, empty where an end is missing."""
+    return "" if low is None or high is None else f"[{shown(low, places)}, {shown(high, places)}]"
 
 
 def spread(cell: Cell, places: int | None) -> str:
     """`± sd` over seeds, empty for one seed."""
-    return "" if cell.sd is None else f"± {shown(cell.sd, places)}"
+    return "" if cell.sd is None else f"± {shown(cell.sd, places)} seeds"
+
+
+def standard_error(cell: Cell, places: int | None) -> str:
+    """`± error` over test sets, empty where there is none."""
+    return "" if cell.error is None else f"± {shown(cell.error, places)} test sets"
 
 
 def _places(size: float) -> int:

@@ -8,9 +8,20 @@ from string import ascii_lowercase
 
 from dermae_bench.report.escape import fitted, visible, width_of
 from dermae_bench.report.leaderboard import SECTION, Board, Boards, Cell, Line, Pair, Table, table
-from dermae_bench.report.numbers import ARROWS, interval, places_of, shown, signed, spread
+from dermae_bench.report.numbers import ARROWS, interval, places_of, shown, signed
 from dermae_bench.report.records import published
-from dermae_bench.report.words import kind_of, section_title, state
+from dermae_bench.report.words import (
+    apart_notes,
+    apart_reasons,
+    columns_of,
+    kind_of,
+    place_text,
+    section_title,
+    state,
+)
+
+_INTERVAL = "[95 %] on other test sets of as many lesions"
+_SEEDS = "± standard deviation over seeds"
 
 Column = tuple[str, list[str], bool]
 """Heading, texts, whether they are numbers."""
@@ -31,22 +42,19 @@ def terminal_table(boards: Boards, board: Board, width: int) -> str:
 def _section(leaderboard: Table, section: str, lines: Sequence[Line], width: int) -> str:
     names = [name for name in leaderboard.names if name != SECTION[leaderboard.board]]
     first = leaderboard.metrics[0].key if leaderboard.metrics else None
-    ranks = [line.cells[first].rank_text if first and line.cells[first].rank is not None else "-" for line in lines]
+    letters = apart_reasons(lines)
+    ranks = [place_text(line.cells[first], letters) or "-" if first else "-" for line in lines]
     marks = _letters(lines)
+    metrics = columns_of(leaderboard, lines)
     columns: list[Column] = [("#", ranks, True), *_named(names, lines, marks)]
-    for column in leaderboard.metrics:
+    for column in metrics:
         cells = [line.cells[column.key] for line in lines]
         places = places_of(cell.value for cell in cells)
-        texts = [
-            " ".join(filter(None, (shown(cell.value, places), interval(cell, places) or spread(cell, places))))
-            if cell.value is not None
-            else "-"
-            for cell in cells
-        ]
+        texts = [_number(cell, places, letters) for cell in cells]
         arrow = ARROWS.get(column.better, "")
         columns.append((visible(f"{arrow} {column.key}".strip()), texts, True))
     out = [fitted(section_title(leaderboard.board, section), width).rstrip()]
-    rows, kept = _rows(columns, width, 1 + len(names) + bool(leaderboard.metrics))
+    rows, kept = _rows(columns, width, 1 + len(names) + bool(metrics))
     out += rows
     hidden = len(columns) - kept
     if hidden:
@@ -59,7 +67,21 @@ def _section(leaderboard: Table, section: str, lines: Sequence[Line], width: int
             out.append(fitted(f"! {name}: {state(line)}", width).rstrip())
     for mark, letter in marks.items():
         out += textwrap.wrap(f"[{letter}] {visible(mark)}", width, subsequent_indent="    ")
-    return "\n".join(out)
+    for letter, why in apart_notes(lines):
+        out += textwrap.wrap(f"{letter}: apart, {visible(why)}", width, subsequent_indent="    ")
+    told = [cell for line in lines for cell in line.cells.values()]
+    keys = [_INTERVAL] if any(cell.low is not None for cell in told) else []
+    keys += [_SEEDS] if any(cell.sd is not None for cell in told) else []
+    return "\n".join([*out, *([fitted("; ".join(keys), width).rstrip()] if keys else [])])
+
+
+def _number(cell: Cell, places: int | None, letters: Mapping[str, str]) -> str:
+    """``0.812 [0.780, 0.840] ± 0.010 A``."""
+    if cell.value is None:
+        return "-"
+    seeds = "" if cell.sd is None else f"± {shown(cell.sd, places)}"
+    parts = (shown(cell.value, places), interval(cell, places), seeds, letters.get(cell.apart, ""))
+    return " ".join(filter(None, parts))
 
 
 def _letters(lines: Sequence[Line]) -> dict[str, str]:

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
 
 from dermae_bench.report.beside import CAPTION, Pair
-from dermae_bench.report.leaderboard import NAMES, SECTION, Board, Boards, Line, Table, section_of
+from dermae_bench.report.leaderboard import NAMES, SECTION, Board, Boards, Cell, Line, MetricColumn, Table, section_of
 from dermae_bench.report.numbers import ARROWS, places_of, shown, signed
 
 _FLOORS = {
-    "classifiers": "Floors need no model (the majority class): what a classifier must beat. They are never ranked.",
+    "classifiers": "Floors need no model (the majority class, random answers): what a classifier must beat. They are "
+    "never ranked.",
     "generators": "Floors need no generator: real against real is the best to hope for at this n, noise the worst. "
     "They are never ranked.",
 }
 _RANKS = (
-    "Ranks compare rows of equal task, n, split and metric identity alone; '=' marks rows whose interval overlaps "
-    "that of the best, or whose values are equal. The first metric orders the rows; rank 1 is bold in every metric."
+    "Ranks compare rows of equal task, n, split and metric identity alone. '1=': this test set cannot tell it from the "
+    "best (the 95 % interval of their paired difference holds 0; without paired resamples: intervals overlap); any "
+    "other '=': equal values. The first metric orders the rows; rank 1 is bold."
+)
+_APART = " Numbers of another identity stand apart, with a letter that is explained under the table."
+CONTAMINATION = (
+    (
+        "A line is something that learnt; a cell says what may have shown it the images of this test set, through its "
+        "own training data, samples, teachers or external weights."
+    ),
+    (
+        "overlap: ids or groups on both sides. near-duplicates: found by the lint. declared: a collection that outside "
+        "weights were trained on holds this data set. not declared: nobody says what they were trained on."
+    ),
+    "Nothing here changes a rank or stops a run.",
 )
 
 
@@ -31,8 +46,8 @@ def about(boards: Boards, table: Table) -> list[str]:
         *([f"{boards.description.rstrip('.')}."] if boards.description else []),
         f"{run}; dataset {boards.dataset or 'unnamed'}{size}" + (f"; split {split}" if split else "") + ".",
         f"n = {counts(boards, table) or 'nothing scored yet'}. {units(table)}",
-        how_to_read(boards),
-        _RANKS,
+        how_to_read(boards, table),
+        _RANKS + (_APART if apart_reasons(table.lines) else ""),
     ]
     if any(line.info.kind == "floor" for line in table.lines):
         lines.append(_FLOORS[table.board])
@@ -65,9 +80,52 @@ def units(table: Table) -> str:
     return "; ".join([unit, *directions]) + "."
 
 
-def how_to_read(boards: Boards) -> str:
-    meaning = f" ({boards.interval})" if boards.interval else ""
-    return f"Cells: mean over seeds, [interval{meaning}] where the metric has one, ± standard deviation over seeds."
+def how_to_read(boards: Boards, table: Table) -> str:
+    """What stands in a cell: the test set's share and the seeds' share of what is not known, each by its name."""
+    cells = [cell for line in table.lines for cell in line.cells.values()]
+    told = ["Cells: mean over seeds"]
+    if any(cell.low is not None for cell in cells):
+        meaning = f" ({boards.interval})" if boards.interval else ""
+        told.append(
+            f"[interval{meaning}]: the same models on other test sets of as many lesions (its standard error: ± test "
+            "sets in report.html, error in the CSV file)"
+        )
+    if any(cell.sd is not None for cell in cells):
+        told.append("± seeds: standard deviation over other trainings, on this test set")
+    return "; ".join(told) + "."
+
+
+def apart_reasons(lines: Sequence[Line]) -> dict[str, str]:
+    """What sets numbers apart from the ranking -> the letter that stands for it beside them."""
+    reasons = dict.fromkeys(cell.apart for line in lines for cell in line.cells.values() if cell.apart)
+    return {reason: ascii_uppercase[i] if i < 26 else f"Z{i - 25}" for i, reason in enumerate(reasons)}
+
+
+def apart_notes(lines: Sequence[Line]) -> list[tuple[str, str]]:
+    """(letter, why) for under a table."""
+    return [(letter, plain_reason(reason)) for reason, letter in apart_reasons(lines).items()]
+
+
+def plain_reason(reason: str) -> str:
+    """``n/a (other identity: n 3, not 4)`` without its brackets."""
+    return reason[5:-1] if reason.startswith("n/a (") and reason.endswith(")") else reason
+
+
+def place_text(cell: Cell, letters: Mapping[str, str]) -> str:
+    """``1=`` in the ranking, ``A 1=`` among those apart for reason A, ``A`` alone there, empty without a rank."""
+    rank = cell.rank_text if cell.rank is not None else ""
+    return " ".join(filter(None, (letters.get(cell.apart, ""), rank)))
+
+
+def columns_of(table: Table, lines: Sequence[Line]) -> tuple[MetricColumn, ...]:
+    """The metrics that some row of a section has: a binary one says nothing where there are seven classes."""
+
+    def said(column: MetricColumn, line: Line) -> bool:
+        cell = line.cells[column.key]
+        return bool(cell.identity or cell.apart) or any(pair.beside == column.key for pair in line.reported)
+
+    found = tuple(column for column in table.metrics if any(said(column, line) for line in lines))
+    return found or table.metrics
 
 
 def state(line: Line) -> str:

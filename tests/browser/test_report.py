@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import runpy
@@ -153,15 +154,15 @@ def test_the_page_is_quiet_and_its_script_runs(page: Page, saved: Callable[[Any]
 def test_numbers_sort_as_numbers_missing_last_floors_in_their_place(page: Page, saved: Callable[[Any], Path]) -> None:
     page.open(saved(example()))
     head = "document.querySelectorAll('#classifiers-1 thead button')[3]"
-    tail = ["failed", "pending", "0.830", "0.110"]
+    tail = ["failed", "pending", "0.900", "0.830", "0.110"]
     page.value(f"{head}.click()")
-    assert page.value(COLUMN % 3) == ["0.474", "0.484", "0.614", "0.644", "0.900", *tail]
+    assert page.value(COLUMN % 3) == ["0.474", "0.484", "0.614", "0.644", *tail]
     assert page.value(f"{head}.parentElement.getAttribute('aria-sort')") == "ascending"
     page.value(f"{head}.click()")
-    assert page.value(COLUMN % 3) == ["0.900", "0.644", "0.614", "0.484", "0.474", *tail]
+    assert page.value(COLUMN % 3) == ["0.644", "0.614", "0.484", "0.474", *tail]
     assert page.value("document.querySelectorAll('#classifiers-1 [aria-sort]').length") == 1
     assert page.value("[...document.querySelectorAll('#classifiers-1 tbody')].map(b => b.className)") == [
-        "measured", "reported", "floor",
+        "measured", "apart", "reported", "floor",
     ]  # fmt: skip
     quiet(page)
 
@@ -171,7 +172,44 @@ def test_a_header_sorts_by_keyboard(page: Page, saved: Callable[[Any], Path]) ->
     page.value("document.querySelectorAll('#classifiers-1 thead button')[1].focus()")
     page.press("Enter", 13, "\r")
     names = page.value(COLUMN % 1)
-    assert names[:7] == ["broken", "cnn", "cnn", "cnn", "vit", "vit", "waiting"]
+    assert names[:7] == ["broken", "cnn", "cnn", "vit", "vit", "waiting", "cnn"]
+
+
+def test_what_stands_apart_is_grey_and_a_best_number_is_not(page: Page, saved: Callable[[Any], Path]) -> None:
+    page.open(saved(example()))
+    ink = "getComputedStyle(document.querySelector('#classifiers-1 %s')).color"
+    grey, best = page.value(ink % "tbody.apart td.num"), page.value(ink % "tbody.measured td.best")
+    assert grey == page.value(ink % "tbody.floor td.num") and grey != best
+
+
+def test_a_wide_table_scrolls_inside_its_box_with_its_names_in_sight(page: Page, saved: Callable[[Any], Path]) -> None:
+    made = runpy.run_path(str(UNIT / "example_boards.py"))
+    info, records = made["classifier"]("cnn", "diagnosis", 0.5)
+    wide = [dataclasses.replace(records[0], metric=f"metric-number-{i}") for i in range(16)]
+    page.open(saved(made["boards"]((info, wide))))
+    box = "document.querySelector('#classifiers-1').parentElement"
+    assert page.value("document.documentElement.scrollWidth <= innerWidth") is True
+    assert page.value(f"{box}.scrollWidth > {box}.clientWidth + 200") is True
+    page.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.value(f"{box}.classList.contains('more')") is True
+    name = "document.querySelector('#classifiers-1 tbody td.sticky').getBoundingClientRect().left"
+    page.value(f"{box}.scrollLeft = 1e6")
+    assert page.value(f"Math.abs({name} - {box}.getBoundingClientRect().left) < 2") is True
+    last = "[...document.querySelectorAll('#classifiers-1 thead th')].at(-1).getBoundingClientRect().right"
+    assert page.value(f"{last} <= {box}.getBoundingClientRect().right + 1") is True
+    quiet(page)
+
+
+def test_matrices_and_subgroups_open_and_stay_inside_the_page(page: Page, saved: Callable[[Any], Path]) -> None:
+    page.open(saved(example()))
+    page.value("document.querySelectorAll('details').forEach(item => { item.open = true; })")
+    assert page.value("document.querySelectorAll('table.matrix').length") == 3
+    assert page.value("document.documentElement.scrollWidth <= innerWidth") is True
+    assert page.value("[...document.querySelectorAll('section h2')].map(h => h.textContent)") == [
+        "Classifiers", "Generators", "Subgroups", "Behind the distances", "Contamination", "Samples", "Losses",
+        "Dataset", "Run", "Warnings",
+    ]  # fmt: skip
+    quiet(page)
 
 
 def test_a_long_table_can_be_filtered(page: Page, saved: Callable[[Any], Path]) -> None:

@@ -39,11 +39,13 @@ class Drawn:
     x_ticks: tuple[tuple[float, str], ...]
     y_ticks: tuple[tuple[float, str], ...]
     lines: tuple[DrawnLine, ...]
+    over: str
+    """What the horizontal axis counts."""
     breaks: int
     """Values that are not finite; the line has a gap there."""
 
 
-def draw(curve: Curve) -> Drawn | None:
+def draw(curve: Curve, over: str = "steps") -> Drawn | None:
     """Lay out a curve; None where it holds no finite value."""
     finite = [(step, v) for points in curve.series.values() for step, v in points if math.isfinite(v)]
     if not finite:
@@ -78,6 +80,7 @@ def draw(curve: Curve) -> Drawn | None:
         x_ticks=tuple((round(x(s), 1), f"{s:,.0f}") for s in _round_steps(first, last, 4) if s == int(s)),
         y_ticks=tuple((round(y(v), 1), format(v, ".4g")) for v in y_values),
         lines=tuple(lines),
+        over=over,
         breaks=sum(not math.isfinite(v) for points in curve.series.values() for _, v in points),
     )
 

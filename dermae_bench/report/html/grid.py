@@ -16,7 +16,6 @@ NONE = "-"
 class Head:
     text: str
     numeric: bool
-    wide: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +43,10 @@ class Grid:
     heads: tuple[Head, ...]
     groups: tuple[tuple[str, str, tuple[tuple[Entry, ...], ...]], ...]
     """Kind, heading (empty for the first), rows."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """(letter, what it stands for), told under the table."""
+    sticky: int | None = 0
+    """Column that stays in sight while the others scroll."""
 
 
 def reported_grid(boards: Boards, leaderboard: Table) -> Grid | None:
@@ -67,6 +70,13 @@ def reported_grid(boards: Boards, leaderboard: Table) -> Grid | None:
     return Grid(title=title, heads=tuple(heads), groups=(("reported", "", rows),)) if rows else None
 
 
+def contamination_grid(boards: Boards) -> Grid:
+    head, *lines = boards.contamination
+    heads = tuple(Head(text=visible(name), numeric=False) for name in head)
+    rows = tuple(tuple(Entry(text=visible(text, 1000), css="name") for text in line) for line in lines)
+    return Grid(title="Contamination", heads=heads, groups=(("measured", "", rows),), sticky=1)
+
+
 def timings_grid(boards: Boards) -> Grid:
     heads = (
         Head(text="kind", numeric=False), Head(text="name", numeric=False), Head(text="seconds", numeric=True),
@@ -77,17 +87,17 @@ def timings_grid(boards: Boards) -> Grid:
     )  # fmt: skip
     rows = tuple(
         (
-            Entry(text=visible(item.kind)), Entry(text=visible(item.name), css="name"), _number(item.seconds, 1),
-            _number(item.images, 0), _number(item.seconds_per_image), _number(item.network_calls, 0),
-            _number(item.images_per_second), _number(item.max_rss_mb, 0), Entry(text=visible(item.hardware)),
+            Entry(text=visible(item.kind)), Entry(text=visible(item.name), css="name"), number_entry(item.seconds, 1),
+            number_entry(item.images, 0), number_entry(item.seconds_per_image), number_entry(item.network_calls, 0),
+            number_entry(item.images_per_second), number_entry(item.max_rss_mb, 0), Entry(text=visible(item.hardware)),
             Entry(text=visible(item.status)), Entry(text=visible(item.key, 13), css="code"),
         )
         for item in boards.timings
     )  # fmt: skip
-    return Grid(title="Timings", heads=heads, groups=(("measured", "", rows),))
+    return Grid(title="Timings", heads=heads, groups=(("measured", "", rows),), sticky=1)
 
 
-def _number(value: float | None, places: int | None = None) -> Entry:
+def number_entry(value: float | None, places: int | None = None) -> Entry:
     if value is None:
         return Entry(text=NONE, numeric=True, css="none")
     return Entry(text=shown(value, places), sort=exact(value), numeric=True)

@@ -49,6 +49,11 @@
       table.parentElement.before(box);
     }
   }
+  // a table that goes on beyond the edge of its box fades there
+  const edges = [...document.querySelectorAll(".scroll")];
+  const fade = (box) => box.classList.toggle("more", box.scrollWidth - box.clientWidth - box.scrollLeft > 4);
+  const sizes = new ResizeObserver((entries) => entries.forEach((entry) => fade(entry.target)));
+  edges.forEach((box) => { box.addEventListener("scroll", () => fade(box), { passive: true }); sizes.observe(box); });
   document.documentElement.classList.add("live");
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((item) => { item.open = true; }));
 })();

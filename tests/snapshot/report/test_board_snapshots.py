@@ -11,7 +11,10 @@ from dermae_bench.report.export import files
 
 HERE = Path(__file__).parent
 EXAMPLE = runpy.run_path(str(HERE.parents[1] / "unit" / "report" / "example_boards.py"))["example"]
-SNAPSHOTS = ("classifiers.csv", "classifiers.md", "generators.csv", "generators.md")
+SNAPSHOTS = (
+    "classifiers.csv", "classifiers.md", "generators.csv", "generators.md", "subgroups.csv", "subgroups.md",
+    "contamination.csv", "contamination.md", "nearest-pairs.csv", "distance-over-n.csv",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SNAPSHOTS)

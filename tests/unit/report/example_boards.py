@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dermae_bench.report.leaderboard import Boards, Curve, Figure, Record, Reported, RowInfo, Timing
+from dermae_bench.report.records import Uncertainty
 
 METRICS = {"f1-macro": "higher", "accuracy": "higher"}
 FRECHET = "fd[tf-efficientnet-lite0/blocks3@64]"
@@ -118,6 +120,68 @@ def boards(*parts: tuple[RowInfo, list[Record]], **more: Any) -> Boards:
     )
 
 
+def inside(
+    part: tuple[RowInfo, list[Record]],
+    attribute: str,
+    values: Mapping[str, tuple[float | None, int, int | None]],
+    **more: Any,
+) -> list[Record]:
+    """Subgroup records of a row's first metric: value of the attribute -> (number, images, lesions), for each seed."""
+    info, (head, *_) = part
+    options: dict[str, Any] = {"error": 0.03, "reason": "no image of mel", "metric": head.metric, "better": head.better,
+                               "identity": {}, **more}  # fmt: skip
+    whole = options["error"] is not None
+    return [
+        dataclasses.replace(
+            head, metric=options["metric"], better=options["better"], seeds=seeds, n=images, error=options["error"],
+            value=number, low=number - 0.06 if whole and number is not None else None,
+            high=number + 0.06 if whole and number is not None else None,
+            status="ok" if number is not None else f"failed: {options['reason']}",
+            identity={**head.identity, **options["identity"], "n": images, "groups": lesions,
+                      "subgroup": {"attribute": attribute, "value": value}},
+        )
+        for seeds in info.seeds
+        for value, (number, images, lesions) in values.items()
+    ]  # fmt: skip
+
+
+MEMORISATION = {
+    "memorisation[lite0]": {
+        "reach": 0.5, "expected_near_copies": 0.012,
+        "pairs": [
+            {"generated": "cd-000003", "training": "ISIC_0024306", "distance": 0.25, "held_out_distance": 2.5},
+            {"generated": "cd-000001", "training": "ISIC_0024307", "distance": 1.5, "held_out_distance": 1.25},
+        ],
+    }
+}  # fmt: skip
+CURVE = {
+    "fd-infinity[lite0]": {
+        "curve": [{"n": n, "subsets": 1000 // n, "fd": 30 + 2000 / n, "sd": 1.5 if n < 1000 else None}
+                  for n in (250, 500, 1000)],
+        "intercept": 30.0, "slope": 2000.0,
+    }
+}  # fmt: skip
+CONTAMINATION = (
+    ("kind", "name", "training set", "real images", "samples of", "external weights", "val", "test"),
+    ("generator", "ddpm", "train", "train", "", "", "clean", "near-duplicates: 1 images in the real training data"),
+)
+
+
+def with_counts(part: tuple[RowInfo, list[Record]]) -> tuple[RowInfo, list[Record]]:
+    """The row with a confusion matrix for each seed; in the last one nothing is called MEL."""
+    info, records = part
+    confusions = [
+        {"seeds": seeds, "metrics": ["f1-macro"], "classes": ["NV", "MEL"], "confusion": [[190 + i, 10 - i], [20, 11]],
+         "per_class": {"recall": [0.95 + i / 200, 11 / 31], "precision": [0.9, 0.5]}}
+        for i, seeds in enumerate(info.seeds[:-1])
+    ]  # fmt: skip
+    confusions.append(
+        {"seeds": info.seeds[-1], "metrics": ["f1-macro"], "classes": ["NV", "MEL"], "confusion": [[200, 0], [31, 0]],
+         "per_class": {"recall": [1.0, 0.0], "precision": [200 / 231, None]}}
+    )  # fmt: skip
+    return dataclasses.replace(info, confusions=tuple(confusions)), records
+
+
 def example() -> Boards:
     """The fixture of the snapshots."""
     rng = np.random.default_rng(0)
@@ -129,8 +193,11 @@ def example() -> Boards:
     }
     cnn, cnn_numbers = reported("cnn", "train", "diagnosis", 0.7563, 0.6, "f1-macro", "the average looks macro")
     vit, vit_numbers = reported("vit", "train", "malignancy", 0.81, 0.4043, "", "fits no average: not compared")
+    malignancy = classifier("cnn", "malignancy", 0.71, warnings=("class DF has 4 test images",))
+    ddpm = generator("ddpm", 41.26)
+    draws = rng.standard_normal(200)
     return boards(
-        classifier("cnn", "diagnosis", 0.61, seeds=(0, 1, 2)),
+        with_counts(classifier("cnn", "diagnosis", 0.61, seeds=(0, 1, 2))),
         classifier("cnn", "diagnosis", 0.64, seeds=(0, 1, 2), train="balanced"),
         classifier("vit", "diagnosis", 0.48, seeds=(0, 1, 2)),
         classifier("vit", "diagnosis", 0.47, seeds=(0, 1, 2), train="balanced"),
@@ -141,13 +208,27 @@ def example() -> Boards:
         classifier("majority class", "diagnosis", 0.11, kind="floor", half=None),
         classifier("DermAE", "diagnosis", 0.83, kind="reported", half=None, identity={"reported": "table 1"}, n=None,
                    marks=("reported: table 1",), seeds=(0,)),
-        classifier("cnn", "malignancy", 0.71, warnings=("class DF has 4 test images",)),
+        malignancy,
         classifier("vit", "malignancy", 0.69),
         cnn, vit,
-        generator("ddpm", 41.26), generator("ddpm-conditional", 35.5),
+        ddpm, generator("ddpm-conditional", 35.5),
         generator("ddpm", 55.125, n=300, sampling="ancestral"),
         generator("real vs real", 1.25, kind="floor", sampling="-"),
         generator("noise", 310.5, kind="floor", sampling="-"),
+        subgroups=(
+            *inside(malignancy, "sex", {"female": (0.75, 140, 90), "male": (0.66, 150, 95), "unknown": (0.4, 10, 9)}),
+            *inside(malignancy, "age", {"below 30": (0.2, 6, 5), "30 to below 60": (0.7, 200, 150),
+                                        "60 and over": (None, 94, 60)}),
+            *inside(ddpm, "class", {"NV": (38.0, 400, None), "MEL": (61.5, 100, None)}, error=None,
+                    identity={"n_real": 111}),
+        ),
+        uncertainty={
+            (f"{name} | train | malignancy", "f1-macro"): Uncertainty(
+                low=at - 0.02, high=at + 0.02, error=0.0104, replicates=at + draws / 100 + shift * draws[::-1] / 1000)
+            for name, at, shift in (("cnn", 0.71, 0), ("vit", 0.69, 1))
+        },
+        details={ddpm[0].row: {**MEMORISATION, **CURVE}},
+        contamination=CONTAMINATION,
         preset="smoke",
         description="Three small generators and two small classifiers on drawn lesions.",
         interval="95 %, resamples of whole lesions",

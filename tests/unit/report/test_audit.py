@@ -210,7 +210,8 @@ def test_digits_and_percentages_are_kept(tmp_path: Path) -> None:
 # -- the command -------------------------------------------------------------------------------------------------
 
 
-def test_forms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_forms(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     path = written(tmp_path, "system,accuracy,f1\n=A|x,0.8715,0.8715\nB\x1b[2J,0.7225,0.3209\n")
     out = tmp_path / "audit.md"
     assert audit_table(path, sizes=[2003], classes=["1205,307"], out=out) == 0

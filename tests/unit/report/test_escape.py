@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import re
 from pathlib import Path
 
 import pytest
-from example_boards import boards, classifier, generator
+from example_boards import CURVE, boards, classifier, generator, inside
 
 from dermae_bench.report.escape import csv_text, fitted, markdown, public, visible, width_of, without_paths
 from dermae_bench.report.export import files, terminal_table
@@ -40,7 +41,32 @@ def hostile_boards() -> Boards:
     timings = tuple(Timing(key=t, kind=t, name=t, seconds=1.0, max_rss_mb=1.0, hardware=t, status=t) for t in HOSTILE)
     curves = tuple(Curve(title=text, series={text: [(0, 1.0), (1, 2.0)]}) for text in HOSTILE)
     counts = {text: {text: {text: 3}} for text in HOSTILE}
-    return Boards(**{**vars(made), "suite": HOSTILE[1], "timings": timings, "curves": curves, "class_counts": counts})
+    rows = []
+    for info in made.rows:
+        text = info.names.get("classifier", "x")
+        matrix = {
+            "seeds": {text: 0},
+            "metrics": [text],
+            "classes": [text],
+            "confusion": [[3]],
+            "per_class": {text: [1.0]},
+        }
+        rows.append(dataclasses.replace(info, confusions=(matrix,)))
+    # what stands in a parquet file is never a lone surrogate
+    whole = [text for text in HOSTILE if text != "\ud800"]
+    values = {text: (0.5 + i / 100, 50, 40) for i, text in enumerate(whole)}
+    part = classifier(HOSTILE[0], "t", 0.5, half=None)
+    subgroups = [record for text in whole for record in inside(part, text, values)]
+    subgroups += inside(part, "site", {text: (None, 50, 40) for text in whole}, reason=HOSTILE[1])
+    pairs = [{"generated": text, "training": text, "distance": 1.0, "held_out_distance": 2.0} for text in HOSTILE]
+    behind = {
+        text: {"reach": 1.5, "expected_near_copies": 0.1, "pairs": pairs, **CURVE["fd-infinity[lite0]"]}
+        for text in HOSTILE
+    }
+    details = {info.row: behind for info in made.rows if info.board == "generators" and info.row.startswith(HOSTILE[0])}
+    more = {"subgroups": tuple(subgroups), "details": details, "contamination": (HOSTILE, HOSTILE), "rows": tuple(rows)}
+    about = {"suite": HOSTILE[1], "timings": timings, "curves": curves, "class_counts": counts}
+    return Boards(**{**vars(made), **about, **more})
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +83,9 @@ def test_no_output_holds_a_control_character(written: dict[str, str]) -> None:
 
 
 def test_no_csv_cell_is_a_formula_and_numbers_stay_numbers(written: dict[str, str]) -> None:
-    for name in ("classifiers.csv", "generators.csv", "timings.csv"):
+    names = {name for name in written if name.endswith(".csv")}
+    assert names > {"subgroups.csv", "contamination.csv", "nearest-pairs.csv", "distance-over-n.csv"}
+    for name in names:
         for row in csv.reader(io.StringIO(written[name])):
             for cell in row:
                 if not re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", cell):
@@ -88,16 +116,37 @@ def test_markdown_tables_keep_their_shape(written: dict[str, str]) -> None:
         assert not re.search(r"(?<!\\)\]\(", written[name])
 
 
+def test_tables_of_subgroups_and_contamination_keep_their_shape(written: dict[str, str]) -> None:
+    for name in ("subgroups.md", "contamination.md"):
+        tables = re.split(r"\n\n", written[name])
+        shapes = [
+            {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
+            for table in tables
+            if table.startswith("|")
+        ]
+        assert shapes and all(len(widths) == 1 for widths in shapes), name
+        assert "<" not in written[name] and "://" not in written[name]
+        assert not re.search(r"(?<!\\)\]\(", written[name])
+
+
 def test_json_lines_are_lines_and_hold_the_text_as_it_was(written: dict[str, str]) -> None:
     read = [json.loads(line) for line in written["records.jsonl"].splitlines()]
     assert {record["names"]["classifier"] for record in read if record["board"] == "classifiers"} == set(HOSTILE)
     json.loads(written["classifiers.json"])
+    read = json.loads(written["subgroups.json"])
+    assert {row["attribute"] for row in read["rows"]} == {*HOSTILE, "site"} - {"\ud800"}
 
 
 def test_no_output_names_a_folder_of_the_machine(tmp_path: Path) -> None:
     reason = f"FileNotFoundError: no such file: '{tmp_path}/my data/x.csv', see {tmp_path}/log.txt or ../shared/a/b.png"
     made = boards(
         classifier("a", "t", None, status="failed", reason=reason), classifier("b", "t", 0.5, warnings=(reason,)),
+        subgroups=tuple(
+            inside(classifier("b", "t", 0.5), "site", {reason: (0.5, 20, 20), "x": (None, 20, 20)}, reason=reason)
+        ),
+        details={"b | train | t": {"m": {"reach": 1, "expected_near_copies": 1, "pairs": [
+            {"generated": reason, "training": reason, "distance": 1.0, "held_out_distance": 2.0}]}}},
+        contamination=(("name",), (reason,)),
         warnings=(reason,), environment={"prefix": str(tmp_path / "venv"), "deep": [{"x": f"file://{tmp_path}/y"}]},
         timings=(Timing(key="k", kind="train", name="n", seconds=1, max_rss_mb=1, hardware="h", status=reason),),
     )  # fmt: skip

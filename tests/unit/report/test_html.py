@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import io
 import math
@@ -10,7 +11,7 @@ import re
 
 import numpy as np
 import pytest
-from example_boards import boards, example
+from example_boards import boards, classifier, example, generator
 
 from dermae_bench.report.html import render
 from dermae_bench.report.html.chart import draw
@@ -45,7 +46,10 @@ def test_the_page_shows_every_part() -> None:
         "Timings of 3 stages",
         "Environment",
         "skipped: 2 images",
-        "n/a (other identity)",
+        "apart from the ranking: other identity: leaky True, not None",
+        "Subgroups",
+        "Confusion matrix, seed: classifier 2",
+        "Contamination",
         "leaky: photographs",
         "1,811",
         "numpy",
@@ -56,6 +60,56 @@ def test_the_page_shows_every_part() -> None:
 
 def test_an_empty_suite_still_has_a_page() -> None:
     assert "no rows yet" in render(boards())
+
+
+def bodies(page: str) -> dict[str, list[str]]:
+    """Class of a `tbody` of the first ranking -> the texts of its rows."""
+    table = page.split('id="classifiers-1"')[1].split("</table>")[0]
+    found = re.findall(r'<tbody class="(\w+)">(.*?)</tbody>', table, re.S)
+    return {
+        name: [re.sub(r"<[^>]+>", " ", row) for row in re.findall(r"<tr>(.*?)</tr>", body, re.S)]
+        for name, body in found
+    }
+
+
+def test_what_stands_apart_is_greyed_below_the_ranking_with_its_reason_in_sight_and_on_hover() -> None:
+    page = render(example())
+    found = bodies(page)
+    assert list(found) == ["measured", "apart", "reported", "floor"]
+    (leaky,) = found["apart"]
+    assert "0.900" in leaky and leaky.count("apart: A") == 2 and not any("0.900" in row for row in found["measured"])
+    assert "<dt>A</dt><dd>apart from the ranking: other identity: leaky True, not None</dd>" in page
+    cell = re.search(r'<td class="num unlike"[^>]*title="([^"]*)"[^>]*>0.900', page)
+    assert cell is not None and cell.group(1).startswith("other identity: leaky True, not None")
+    assert "Apart from the ranking" in page
+
+
+def test_a_number_apart_is_never_the_best_of_the_ranking() -> None:
+    pairs = [classifier(name, "t", 0.9, train="leaky", identity={"leaky": True}) for name in ("a", "b")]
+    page = render(boards(*(classifier(name, "t", 0.5) for name in ("a", "b", "c")), *pairs))
+    assert len(bodies(page)["apart"]) == 2
+    assert not re.search(r'class="num best"[^>]*>0.900', page) and re.search(r'class="num best"[^>]*>0.500', page)
+
+
+def test_each_seed_has_its_own_integer_matrix_and_each_class_its_numbers() -> None:
+    page = render(example())
+    assert page.count('<table class="matrix">') == 3
+    titles = re.findall(r"<h5>Confusion matrix(.*?)</h5>", page)
+    assert titles == [", seed: classifier 0", ", seed: classifier 1", ", seed: classifier 2"]
+    counts = [int(text) for text in re.findall(r'<td class="num(?: right)?" style="[^"]*">([^<]*)</td>', page)]
+    assert counts == [190, 10, 20, 11, 191, 9, 20, 11, 200, 0, 31, 0]
+    # the mean over seeds of recall, and no mean where a seed has no such number
+    assert f"{(0.95 + 0.955 + 1) / 3:.3f} ± 0.028" in page and "- in 1 of 3 seeds" in page
+    assert re.search(r'<th scope="row">MEL</th><td class="num">31</td>', page)
+
+
+def test_matrices_of_unlike_judges_are_not_taken_for_seeds() -> None:
+    info, records = generator("a", 30.0)
+    counts = {"seeds": {"generator": 0}, "classes": ["NV"], "confusion": [[4]], "per_class": {"recall": [1.0]}}
+    judges = tuple({**counts, "metrics": [name]} for name in ("class-agreement", "cas[cnn]"))
+    page = render(boards((dataclasses.replace(info, confusions=judges), records)))
+    assert "ddim, 50 steps: class-agreement</summary>" in page and "ddim, 50 steps: cas[cnn]</summary>" in page
+    assert "2 seeds" not in page
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 7), (32, 96), (64, 1)])

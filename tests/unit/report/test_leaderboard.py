@@ -61,7 +61,7 @@ def test_distances_over_unequal_counts_are_never_ranked_together() -> None:
     made = boards(generator("a", 10.0, n=1000), generator("b", 9.0, n=500), generator("c", 11.0, n=1000))
     found = ranks(made, "generators", FRECHET)
     assert found["a | ddim, 50 steps | 1000"] == "1" and found["c | ddim, 50 steps | 1000"] == "2"
-    assert found["b | ddim, 50 steps | 500"] == OTHER_IDENTITY
+    assert found["b | ddim, 50 steps | 500"].startswith(OTHER_IDENTITY)
 
 
 def test_two_groups_of_identities_are_ranked_among_themselves() -> None:
@@ -89,7 +89,7 @@ def test_seeds_with_unlike_identities_give_no_mean() -> None:
     info, (first, *rest) = classifier("a", "t", 0.5, seeds=(0, 1))
     odd = dataclasses.replace(first, n=first.n + 1)
     cell = table(boards((info, [odd, *rest])), "classifiers").lines[0].cells["f1-macro"]
-    assert cell.value is None and cell.reason == OTHER_IDENTITY
+    assert cell.value is None and cell.reason.startswith(OTHER_IDENTITY)
 
 
 def test_a_pending_seed_leaves_the_mean_without_a_rank_and_a_failed_one_takes_it_away() -> None:

@@ -1,0 +1,57 @@
+"""A folder whose files are all ours: it lists them, so that those of former reports can be removed, and only those."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dermae_bench.durable import replacing
+
+LIST = ".written"
+"""Names of the files that were written, one a line."""
+
+
+def write_listed(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...]:
+    """Bring a folder to some contents: write what differs, remove what a former call wrote and this one does not.
+
+    Files that no call wrote stay. A list that names anything but plain files of this folder removes nothing of it.
+
+    Args:
+        contents: file name -> bytes; names have no folder.
+
+    Returns:
+        the files whose bytes changed, without the list.
+    """
+    former = _listed(folder)
+    for name in sorted(former - set(contents)):
+        (folder / name).unlink(missing_ok=True)
+    changed = [path for name, data in contents.items() if write_changed(path := folder / name, data)]
+    if contents:
+        write_changed(folder / LIST, "".join(f"{name}\n" for name in sorted(contents)).encode())
+    elif former:
+        (folder / LIST).unlink()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    return tuple(changed)
+
+
+def write_changed(path: Path, data: bytes) -> bool:
+    """Write a file atomically where its bytes differ; whether it was written."""
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+    return True
+
+
+def _listed(folder: Path) -> set[str]:
+    path = folder / LIST
+    if not path.is_file():
+        return set()
+    names = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    # the list lies in a folder that others may have written
+    return {name for name in names if _plain(name) and (folder / name).is_file() and not (folder / name).is_symlink()}
+
+
+def _plain(name: str) -> bool:
+    return bool(name) and name not in {LIST, ".", ".."} and not set(name) & set("/\\\0")

@@ -1,0 +1,92 @@
+"""Subgroups in words: what Markdown and the page share."""
+
+from __future__ import annotations
+
+from dermae_bench.report.numbers import range_text, shown
+from dermae_bench.report.subgroups import LEAST_IMAGES, LEAST_LESIONS, Block, Measure, Part
+
+HOW_TO_READ = (
+    (
+        "A line is a subgroup: its images alone, the mean over seeds, [95 % interval over other test sets], ± standard "
+        "deviation over seeds."
+    ),
+    (
+        "Gap: best minus worst. Its interval is gap ± z √(e1² + e2²) with e1, e2 the standard errors of both over test "
+        "sets, taken as independent; z is Bonferroni's over all pairs of subgroups, because best and worst are chosen "
+        "by the same numbers. For the same reason the gap itself is too large on average: equal subgroups have one, "
+        "too."
+    ),
+    (
+        f"Unknown values and subgroups below {LEAST_IMAGES} images or {LEAST_LESIONS} lesions are shown, but are "
+        "neither worst nor best."
+    ),
+    (
+        "Subgroups differ in their mix of classes: metrics that depend on it (accuracy, F1, precision, Brier) differ "
+        "by that alone, and ECE is larger over few images. Metrics of which neither more nor less is better are in "
+        "subgroups.csv."
+    ),
+)
+
+
+def readable(block: Block) -> tuple[Measure, ...]:
+    """The metrics worth a column: those with a direction that some subgroup has."""
+    return tuple(
+        measure
+        for measure in block.measures
+        if measure.better in ("higher", "lower") and any(part.value is not None for part in measure.parts)
+    )
+
+
+def place(measure: Measure, part: Part) -> str:
+    """worst, best or nothing."""
+    if measure.gap is None:
+        return ""
+    return "worst" if part.subgroup == measure.worst else "best" if part.subgroup == measure.best else ""
+
+
+def counts(block: Block) -> list[tuple[str, list[str]]]:
+    """Heading, and the text of each subgroup, of the counts that the subgroups of this row have."""
+    parts = [next(part for m in block.measures if (part := m.part(name)) is not None) for name in block.subgroups]
+    found = []
+    for title, name in (("images", "n"), ("lesions", "lesions"), ("real images", "real")):
+        numbers = [getattr(part, name) for part in parts]
+        if any(number is not None for number in numbers):
+            found.append((title, ["" if number is None else str(number) for number in numbers]))
+    return found
+
+
+def gap_text(measure: Measure, places: int | None) -> str:
+    """``0.102 [-0.031, 0.235]``, empty without a gap."""
+    gap = measure.gap
+    if gap is None:
+        return ""
+    return " ".join(filter(None, (shown(gap.value, places), range_text(gap.low, gap.high, places))))
+
+
+def part_text(part: Part, places: int | None) -> str:
+    """``0.812 [0.780, 0.840] ± 0.010 seeds``; a dash where there is no number, the reason stands in the notes."""
+    if part.value is None:
+        return "-"
+    seeds = "" if part.sd is None else f"± {shown(part.sd, places)} seeds"
+    return " ".join(filter(None, (shown(part.value, places), range_text(part.low, part.high, places), seeds)))
+
+
+def notes(block: Block) -> list[str]:
+    """Why numbers are missing and why subgroups are not compared; each reason once, with what it is about."""
+    missing: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    aside: dict[str, dict[str, None]] = {}
+    for measure in block.measures:
+        for part in measure.parts:
+            if part.value is None:
+                metrics, names = missing.setdefault(_why(measure.metric, part.status), ({}, {}))
+                metrics[measure.metric], names[part.subgroup] = None, None
+            elif part.aside:
+                aside.setdefault(part.aside, {})[part.subgroup] = None
+    found = [f"neither worst nor best: {', '.join(names)} ({reason})" for reason, names in aside.items()]
+    found += [f"no {', '.join(m)} of {', '.join(names)}: {reason}" for reason, (m, names) in missing.items()]
+    return found
+
+
+def _why(metric: str, status: str) -> str:
+    first = status.partition("\n")[0].removeprefix("failed: ")
+    return first.removeprefix(f"{metric} does not exist: ")

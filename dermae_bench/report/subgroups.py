@@ -1,0 +1,217 @@
+"""Subgroup boards: the same metrics on the images of one attribute value, the worst of them, and the gap to the best.
+
+A gap is best minus worst of the means over seeds. Its interval is gap ± z sqrt(e_best² + e_worst²) with e the standard
+errors over test sets: unlike subgroups hold unlike images, so they are taken as independent; a lesion with images in
+both makes the interval wider than it need be. Best and worst are chosen by the same numbers, so z is Bonferroni's over
+all pairs of eligible subgroups (95 % together).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+from dermae_bench.durable import digest_of
+from dermae_bench.report.leaderboard import KINDS, NAMES
+from dermae_bench.report.ranking import comparable, section_of
+from dermae_bench.report.records import Board, Boards, Record, RowInfo
+from dermae_bench.scoring.subgroups import UNKNOWN
+
+LEAST_IMAGES, LEAST_LESIONS = 10, 2
+"""Of a subgroup that may be called worst or best."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One metric inside one subgroup."""
+
+    subgroup: str
+    """The attribute's value."""
+    n: int | None
+    """Images; generated ones on the board of generators."""
+    lesions: int | None
+    """None where images have no lesions."""
+    real: int | None
+    """Real images that generated ones are compared with."""
+    value: float | None
+    """Mean over seeds."""
+    low: float | None
+    high: float | None
+    error: float | None
+    """Mean over seeds of interval ends and of standard errors: no less than those of the mean."""
+    sd: float | None
+    """Spread over seeds."""
+    status: str
+    """``ok``, or why there is no number."""
+    aside: str
+    """Why it is neither worst nor best; empty where it may be."""
+    identity: str
+    """First 8 hex digits of the digest of its identity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    value: float
+    low: float | None
+    high: float | None
+    """Ends of the interval; None without standard errors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One metric of one row over the values of one attribute."""
+
+    metric: str
+    unit: str
+    better: str
+    parts: tuple[Part, ...]
+    worst: str = ""
+    best: str = ""
+    gap: Gap | None = None
+    """None where fewer than two subgroups may be compared, or no direction is better."""
+
+    def part(self, subgroup: str) -> Part | None:
+        return next((part for part in self.parts if part.subgroup == subgroup), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One row of a board over the values of one attribute."""
+
+    info: RowInfo
+    attribute: str
+    measures: tuple[Measure, ...]
+
+    @property
+    def subgroups(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(part.subgroup for measure in self.measures for part in measure.parts))
+
+    @property
+    def section(self) -> str:
+        return section_of(self.info)
+
+    @property
+    def name(self) -> str:
+        names = (self.info.names.get(name, "") for name in NAMES[self.info.board][:2])
+        return " / ".join(filter(None, names))
+
+
+def blocks(boards: Boards, board: Board) -> tuple[Block, ...]:
+    """Every row and attribute of a board that has subgroups: by section and attribute, floors last.
+
+    Raises:
+        ValueError: a record has no row.
+    """
+    rows = {info.row: info for info in boards.rows}
+    found: dict[tuple[str, str], dict[str, dict[str, list[Record]]]] = {}
+    for record in boards.subgroups:
+        if record.board != board:
+            continue
+        if record.row not in rows:
+            raise ValueError(f"a subgroup's record of {record.metric} names row {record.row!r}, which {board} lack")
+        its = record.identity["subgroup"]
+        by_metric = found.setdefault((record.row, its["attribute"]), {})
+        by_metric.setdefault(record.metric, {}).setdefault(str(its["value"]), []).append(record)
+    made = [
+        Block(
+            info=rows[row],
+            attribute=attribute,
+            measures=tuple(_measure(metric, values, rows[row]) for metric, values in by_metric.items()),
+        )
+        for (row, attribute), by_metric in found.items()
+    ]
+    return tuple(sorted(made, key=lambda b: (b.section, b.attribute, KINDS.index(b.info.kind), b.name, b.info.row)))
+
+
+def by_section(found: Sequence[Block]) -> Iterator[tuple[str, tuple[Block, ...]]]:
+    """Blocks of `blocks`, section by section."""
+    for section, its in groupby(found, key=lambda block: block.section):
+        yield section, tuple(its)
+
+
+def identities(boards: Boards, board: Board) -> dict[str, Mapping[str, Any]]:
+    """Digest, as parts hold it -> the whole identity."""
+    found = {_digest(record): comparable(record) for record in boards.subgroups if record.board == board}
+    return dict(sorted(found.items()))
+
+
+def _measure(metric: str, values: Mapping[str, Sequence[Record]], info: RowInfo) -> Measure:
+    parts = tuple(_part(value, records, info) for value, records in values.items())
+    head = next(iter(values.values()))[0]
+    measure = Measure(metric=metric, unit=head.unit, better=head.better, parts=parts)
+    able = [part for part in parts if not part.aside]
+    if head.better not in ("higher", "lower") or len(able) < 2:
+        return measure
+    sign = 1.0 if head.better == "higher" else -1.0
+    ordered = sorted(able, key=lambda part: sign * (part.value or 0.0))
+    worst, best = ordered[0], ordered[-1]
+    return replace(measure, worst=worst.subgroup, best=best.subgroup, gap=_gap(best, worst, len(able)))
+
+
+def _gap(best: Part, worst: Part, compared: int) -> Gap:
+    assert best.value is not None and worst.value is not None
+    value = abs(best.value - worst.value)
+    if best.error is None or worst.error is None:
+        return Gap(value=value, low=None, high=None)
+    pairs = compared * (compared - 1) / 2
+    half = statistics.NormalDist().inv_cdf(1 - 0.025 / pairs) * math.hypot(best.error, worst.error)
+    return Gap(value=value, low=value - half, high=value + half)
+
+
+def _part(subgroup: str, records: Sequence[Record], info: RowInfo) -> Part:
+    head = records[0]
+    values = [record.value for record in records if record.value is not None]
+    status = _status(records, len(values), max(len(info.seeds), len(records)))
+    # a mean over survivors, or over unlike images, would flatter
+    kept = values if status == "ok" else []
+    whole = {name: [getattr(record, name) for record in records] for name in ("low", "high", "error")}
+    mean = {
+        name: statistics.fmean(numbers) if kept and None not in numbers else None for name, numbers in whole.items()
+    }
+    return Part(
+        subgroup=subgroup,
+        n=head.n,
+        lesions=head.identity.get("groups"),
+        real=head.identity.get("n_real"),
+        value=statistics.fmean(kept) if kept else None,
+        low=mean["low"],
+        high=mean["high"],
+        error=mean["error"],
+        sd=statistics.stdev(kept) if len(kept) > 1 else None,
+        status=status,
+        aside=_aside(subgroup, head, status),
+        identity=_digest(head),
+    )
+
+
+def _status(records: Sequence[Record], values: int, expected: int) -> str:
+    broken = next((record.status for record in records if record.status.startswith("failed")), None)
+    if broken is not None:
+        return broken
+    if any(comparable(record) != comparable(records[0]) for record in records[1:]):
+        return "n/a (seeds on unlike images)"
+    if values < expected:
+        return f"n/a ({values} of {expected} seeds)"
+    return "ok"
+
+
+def _aside(subgroup: str, record: Record, status: str) -> str:
+    images = [count for count in (record.n, record.identity.get("n_real")) if count is not None]
+    lesions = record.identity.get("groups")
+    if status != "ok":
+        return "no number"
+    if subgroup == UNKNOWN:
+        return "value unknown"
+    if images and min(images) < LEAST_IMAGES:
+        return f"fewer than {LEAST_IMAGES} images"
+    if lesions is not None and lesions < LEAST_LESIONS:
+        return f"fewer than {LEAST_LESIONS} lesions"
+    return ""
+
+
+def _digest(record: Record) -> str:
+    return digest_of(comparable(record))[:8]

@@ -1,0 +1,96 @@
+"""The list of digests of a results folder: `SHA256SUMS`, which `sha256sum -c` reads, too."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from dermae_bench.durable import digest_file, write_text
+from dermae_bench.report.verify.findings import Report
+from dermae_bench.report.verify.reading import plain, read_text
+
+SUMS = "SHA256SUMS"
+ASIDE = frozenset({"report.html"})
+"""Files that git does not keep: their lines are comments, so that `sha256sum -c` passes where they are absent."""
+TOPIC = "files"
+
+_HEAD = f"""\
+# SHA-256 of every file here: `sha256sum -c {SUMS}`, or `dermae-bench verify`, which computes the numbers again, too.
+# A line behind "#" is of a file that is not kept in git; `verify` checks it where it is there.
+"""
+_LINE = re.compile(r"(?P<aside># )?(?P<digest>[0-9a-f]{64})  (?P<name>[^\\\n]+)")
+
+
+def write_digests(folder: Path) -> bool:
+    """Bring the list up to date with the files of `folder`, as the last thing that is written there.
+
+    Returns:
+        whether its bytes changed.
+    """
+    lines = []
+    for name in sorted(members(folder)):
+        line = f"{'# ' if name in ASIDE else ''}{digest_file(folder / name)}  {name}"
+        # a name that breaks the list is nobody's here; `verify` names it as not listed
+        if _LINE.fullmatch(line) is not None:
+            lines.append(f"{line}\n")
+    text, path = _HEAD + "".join(lines), folder / SUMS
+    if path.is_file() and path.read_bytes() == text.encode():
+        return False
+    write_text(path, text)
+    return True
+
+
+def members(folder: Path) -> list[str]:
+    """Relative names of all files and links in the folder but the list itself; no link is followed."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        found += [Path(place, name).relative_to(folder).as_posix() for name in (*files, *links)]
+    return [name for name in found if name != SUMS]
+
+
+def check_digests(folder: Path, report: Report) -> None:
+    """Files that were changed, are missing or were added since the list was written."""
+    if not (folder / SUMS).exists():
+        report.differs(TOPIC, SUMS, "it is missing: nothing says which files belong here")
+        return
+    listed = _listed(folder, report)
+    if listed is None:
+        return
+    there = set(members(folder))
+    for name, digest in listed.items():
+        if name not in there:
+            if name not in ASIDE:
+                report.differs(TOPIC, name, f"it is missing, and {SUMS} lists it")
+            continue
+        problem = plain(folder, name)
+        if problem is not None:
+            report.differs(TOPIC, name, problem)
+            continue
+        report.count(TOPIC)
+        found = digest_file(folder / name)
+        if found != digest:
+            report.differs(TOPIC, name, f"its bytes are not those that {SUMS} lists", found[:16], digest[:16])
+    for name in sorted(there - listed.keys()):
+        report.differs(TOPIC, name, f"{SUMS} does not list it")
+
+
+def _listed(folder: Path, report: Report) -> Mapping[str, str] | None:
+    text = read_text(folder, SUMS, report, TOPIC)
+    if text is None:
+        return None
+    found: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), start=1):
+        read = _LINE.fullmatch(line)
+        if read is None:
+            if line and not line.startswith("#"):
+                report.differs(TOPIC, f"{SUMS} line {number}", "it is no digest and name", line[:80])
+            continue
+        name = read["name"]
+        if name.startswith("/") or ".." in name.split("/") or name in found:
+            report.differs(TOPIC, f"{SUMS} line {number}", "it names no file of this folder, or one twice", name[:80])
+            continue
+        found[name] = read["digest"]
+    return found

@@ -1,0 +1,166 @@
+"""`records.jsonl` beside the scores: every number has a score behind it, and every score has left its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from dermae_bench.durable import canonical
+from dermae_bench.report.escape import public
+from dermae_bench.report.evidence import Evidence
+from dermae_bench.report.records import Record
+from dermae_bench.report.verify.findings import ANSWERS, UNUSABLE, Report, parts, same, why
+from dermae_bench.report.verify.scores import Again
+
+FILE = "records.jsonl"
+TOPIC = "records"
+NAMES = tuple(entry.name for entry in fields(Record))
+
+Place = tuple[str, str, str, str, str]
+"""Board, row, metric, seeds, subgroup: what a record is of."""
+
+
+def place_of(item: Mapping[str, Any]) -> Place:
+    """What a record is of."""
+    its = item["identity"].get("subgroup")
+    return item["board"], item["row"], item["metric"], canonical(item["seeds"]), canonical(its)
+
+
+def told(place: Place) -> str:
+    """The place of a record in words."""
+    board, row, metric, seeds, its = place
+    inside = f", subgroup {its}" if its != "null" else ""
+    return f"{FILE}: {board}: {row}: {metric}, seeds {seeds}{inside}"
+
+
+def read_records(lines: Iterator[tuple[int, Any]], report: Report) -> dict[Place, dict[str, Any]]:
+    """Every record of the folder by what it is of; lines that are none become findings."""
+    found: dict[Place, dict[str, Any]] = {}
+    for number, item in lines:
+        try:
+            Record(**{**item, "warnings": tuple(item["warnings"])})
+            if set(item) != set(NAMES):
+                raise ValueError("it has not the fields of a record")
+            place = place_of(item)
+        except UNUSABLE as error:
+            report.differs(TOPIC, f"{FILE} line {number}", f"it is no record: {why(error)}")
+            continue
+        if place in found:
+            report.differs(TOPIC, f"{FILE} line {number}", f"a second record of {told(place)}", item["value"])
+            continue
+        found[place] = item
+    return found
+
+
+def check_records(
+    stored: Mapping[Place, dict[str, Any]], scores: Sequence[Again], evidence: Evidence, report: Report
+) -> list[dict[str, Any]]:
+    """Compare in both directions; returns the records as they should be, in the order of the folder."""
+    expected: dict[Place, tuple[Mapping[str, Any], Again | None]] = {}
+    loose: dict[str, Again] = {}
+    for score in scores:
+        if score.summary is None:
+            loose[score.score.key] = score
+        for item in _of(score, evidence):
+            expected[place_of(item)] = (item, score)
+    for item in _published(evidence):
+        expected[place_of(item)] = (item, None)
+    kept = []
+    for place, item in stored.items():
+        if place not in expected:
+            owner = loose.get(item["key"])
+            if owner is None or not _belongs(item, owner, evidence):
+                report.differs(TOPIC, told(place), "no score gives such a record", item["value"])
+                continue
+            _unchecked(item, owner, place, report)
+            kept.append(item)
+            continue
+        meant, source = expected.pop(place)
+        kept.append(_compared(place, item, meant, source, report))
+    for place, (meant, _) in expected.items():
+        report.differs(TOPIC, told(place), "the record is missing", None, meant["value"])
+        kept.append(dict(meant))
+    _lacking(stored, loose.values(), report)
+    return kept
+
+
+def _of(score: Again, evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """The records that a score leaves, one for each row that shows it."""
+    rows = {(row["board"], row["row"]): row for row in evidence.about["boards"]["rows"]}
+    for shown in score.score.rows:
+        info = rows.get((shown["board"], shown["row"]))
+        if info is None:
+            # named where the rows are checked
+            continue
+        for item in score.items:
+            status = "ok" if item["value"] is not None else f"failed: {item['reason']}"
+            own = {name: value for name, value in item.items() if name != "reason"}
+            yield public(
+                {
+                    **own, "board": info["board"], "row": info["row"], "names": info["names"], "kind": info["kind"],
+                    "key": score.score.key, "seeds": shown["seeds"], "status": status,
+                    "warnings": list(score.summary["warnings"] if score.summary is not None else ()),
+                }
+            )  # fmt: skip
+
+
+def _published(evidence: Evidence) -> Iterator[dict[str, Any]]:
+    """The records of published numbers, which have no score."""
+    for item in evidence.about["boards"]["reported"]:
+        yield {
+            "board": item["board"], "row": item["row"], "names": item["names"], "kind": "reported",
+            "metric": item["metric"], "value": item["value"], "low": None, "high": None, "error": None, "n": item["n"],
+            "unit": "1", "better": "neither", "identity": {"reported": item["source"]}, "key": "", "seeds": {},
+            "status": "ok", "warnings": [],
+        }  # fmt: skip
+
+
+def _compared(
+    place: Place, item: dict[str, Any], meant: Mapping[str, Any], score: Again | None, report: Report
+) -> dict[str, Any]:
+    """The record as it stands where it agrees, else with what should stand there."""
+    report.count(TOPIC)
+    tolerance = score.tolerance if score is not None else ANSWERS
+    differing = [name for name in NAMES if not same(item[name], meant[name], tolerance)]
+    for name in differing:
+        for inner, one, two in parts(item[name], meant[name], tolerance):
+            report.differs(TOPIC, told(place), ".".join(filter(None, (name, inner))), one, two)
+    return {name: meant[name] if name in differing else item[name] for name in NAMES}
+
+
+def _belongs(item: Mapping[str, Any], score: Again, evidence: Evidence) -> bool:
+    """Whether a score that was not computed again may have left this record."""
+    shown = {(row["board"], row["row"], canonical(row["seeds"])) for row in score.score.rows}
+    if (item["board"], item["row"], canonical(item["seeds"])) not in shown:
+        return False
+    subgroup = item["identity"].get("subgroup") is not None
+    names = {column["metric"] for column in score.columns}
+    return subgroup or not score.columns or item["metric"] in names
+
+
+def _unchecked(item: Mapping[str, Any], score: Again, place: Place, report: Report) -> None:
+    """Hold the record to what is known without its numbers: facts, unit, direction."""
+    needs = "store" if score.columns else "plugin"
+    report.skip(f"{place[1]}: {place[2]}", "store" if needs == "store" else "plugin")
+    meant = next((column for column in score.columns if column["metric"] == item["metric"]), None)
+    if meant is None or item["identity"].get("subgroup") is not None:
+        return
+    report.count("facts of records from samples")
+    facts = {name: value for name, value in meant["identity"].items() if name != "n"}
+    for name, value in {**facts, "n": item["n"]}.items():
+        if not same(item["identity"].get(name), value, ANSWERS):
+            report.differs(TOPIC, told(place), f"identity.{name}", item["identity"].get(name), value)
+    for name in ("unit", "better"):
+        if item[name] != meant[name]:
+            report.differs(TOPIC, told(place), name, item[name], meant[name])
+
+
+def _lacking(stored: Mapping[Place, Mapping[str, Any]], loose: Any, report: Report) -> None:
+    """Columns of scores that were not computed again, of which no record is there."""
+    for score in loose:
+        for shown in score.score.rows:
+            for column in score.columns:
+                place = (shown["board"], shown["row"], column["metric"], canonical(shown["seeds"]), "null")
+                if place not in stored:
+                    report.differs(TOPIC, told(place), "the record is missing")
