@@ -192,7 +192,7 @@ def audit(table: Path, sizes: tuple[int, ...], classes: tuple[str, ...], form: s
 def compare(
     words: Sequence[str],
     metrics: Sequence[str],
-    test: str,
+    test: Any,
     policy: Path | None,
     flips: Sequence[str],
     seed: int,

@@ -10,8 +10,9 @@ import inspect
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,8 @@ def _flags(kind: str, cls: type[Any]) -> dict[str, Any]:
         flags |= {"home": cls.home, "contained_in": contained, "test_contained_in": tests}
     elif corpora := getattr(cls, "corpora", ()):
         flags["corpora"] = _names(cls, "corpora", corpora)
+    if more := getattr(cls, "corpora_with", {}):
+        flags["corpora_with"] = {name: _names(cls, "corpora_with", held) for name, held in more.items()}
     return flags
 
 
@@ -83,8 +86,14 @@ def _names(cls: type[Any], field: str, held: Any) -> list[str]:
 
 
 def _distributions(modules: tuple[str, ...]) -> list[str]:
-    known = metadata.packages_distributions()
+    known = _installed()
     return sorted({known[module][0] for module in modules if module in known})
+
+
+@cache
+def _installed() -> Mapping[str, Sequence[str]]:
+    """Module -> its distributions; reading what is installed costs .2 s, and a child makes many cards."""
+    return metadata.packages_distributions()
 
 
 def make_tasks(reference: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:

@@ -145,6 +145,8 @@ class Model(nn.Module, ABC):
     """Config values small enough for the conformance kit (16-32 px, 2 steps)."""
     corpora: ClassVar[tuple[str, ...]] = ()
     """Data collections (ImageNet-1k, ISIC 2019, ...) that weights which the plugin brings itself were trained on."""
+    corpora_with: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Parameter -> the same, for weights that the plugin brings only where this parameter is neither 0 nor left out."""
     input_size: int | None = None
     """Side in pixels the model wants; images of another size are resized on integers by the harness."""
 

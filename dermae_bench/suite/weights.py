@@ -170,6 +170,8 @@ def _sources(suite: Mapping[str, Any], entry: Mapping[str, Any], card: Card) -> 
     places = {name for name, schema in card.params.get("properties", {}).items() if _holds_file(schema)}
     if own and not (places and places <= replaced):
         sources.insert(0, (entry["plugin"], own))
+    brought = card.flags.get("corpora_with", {}).items()
+    sources += [(entry["plugin"], tuple(names)) for param, names in brought if entry.get("params", {}).get(param)]
     return sources
 
 

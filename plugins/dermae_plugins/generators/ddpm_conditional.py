@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ class ConditionalDDPM(Diffusion):
         perceptual_weight: Annotated[float, api.Between(0)] = 0.0
         """Weight of the perceptual loss on x0-hat; 0 is off, and the feature network is not loaded."""
 
+    corpora_with: ClassVar[Mapping[str, tuple[str, ...]]] = {"perceptual_weight": ("ImageNet-1k",)}
     Sampling = samplers.GuidedSampling
     conditional = True
 

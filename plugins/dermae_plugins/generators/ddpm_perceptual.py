@@ -25,6 +25,7 @@ class PerceptualDDPM(Diffusion):
         weight: Annotated[float, api.Between(0)] = 0.1
         """Weight of the perceptual loss on x0-hat beside the mean squared error of the prediction."""
 
+    corpora: ClassVar[tuple[str, ...]] = ("ImageNet-1k",)
     tiny: ClassVar[Mapping[str, Any]] = {**TINY, "feature_stages": [0, 1]}
 
     def __init__(self, config: Config, task: api.Task) -> None:

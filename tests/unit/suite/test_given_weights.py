@@ -138,6 +138,7 @@ class Optional:
     weights: File | None = None
     features: File | None = None
     root: Folder | None = None
+    share: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,16 +147,18 @@ class Required:
 
 
 class Declaring(FakeCatalog):
-    """Plugins that bring weights (`own`), that bring none (`empty`), and one written for a certain file (`port`)."""
+    """Plugins that bring weights (`own`), now and then (`perhaps`) or never (`empty`), and one that was written for a
+    certain file (`port`)."""
 
     def card(self, kind: str, name: str) -> FakeCard:
-        corpora = {} if name == "empty" else {"corpora": ["ImageNet-1k"]}
+        some = {"empty": {}, "perhaps": {"corpora_with": {"share": ["ImageNet-1k"]}}}
+        corpora = some.get(name, {"corpora": ["ImageNet-1k"]})
         contained = {"contained_in": ["HAM10000", "ISIC 2019"], "test_contained_in": {"root": ["ISIC 2018"]}}
         flags = contained if kind == "dataset" else corpora
         return FakeCard(kind=kind, params=schema_of(Required if name == "port" else Optional), flags=flags)
 
 
-def declared(plugin: str, **params: str) -> Any:
+def declared(plugin: str, **params: Any) -> Any:
     weights = {
         "ours": {"path": "data/ours.pth", "corpora": ["ISIC 2019", "BCN20000"]},
         "blank": {"path": "data/blank.pth", "corpora": []},
@@ -175,6 +178,9 @@ def test_what_given_weights_were_trained_on() -> None:
     assert declared("own") == [("own", own)]
     assert declared("own", weights="ours") == [("own", own), ours]
     assert declared("own", weights="ours", features="else.pth") == [ours, ("else.pth", None)]
+    # weights that a plugin brings only under one of its options
+    assert declared("perhaps") == declared("perhaps", share=0.0) == []
+    assert declared("perhaps", share=0.1) == [("perhaps", own)]
     # what cannot do without a file says what that file saw, until the user does
     assert declared("port", weights="folder/else.pth") == [("port", own)]
     assert declared("port", weights="ours") == [ours]
@@ -245,6 +251,12 @@ def test_cards_carry_what_datasets_declare(tmp_path: Path) -> None:
         else:
             with pytest.raises(PluginError, match=r"Data.contained_in must be a tuple of names, not 'ISIC 2019'"):
                 make_card(ask)
+
+
+@pytest.mark.slow
+def test_a_card_says_which_option_brings_weights() -> None:
+    ask = {"name": "ddpm-conditional", "module": "dermae_plugins.generators.ddpm_conditional", "file": None}
+    assert make_card(ask)["flags"]["corpora_with"] == {"perceptual_weight": ["ImageNet-1k"]}
 
 
 @pytest.mark.slow
