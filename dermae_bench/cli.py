@@ -212,6 +212,36 @@ def compare(
     )
 
 
+@app.command()
+@click.argument("what", type=click.Path(path_type=Path), metavar="RESULTS|SUITE")
+@with_flags(*SUITE_FLAGS, *PLACE_FLAGS)
+@flag(
+    "--store/--no-store",
+    env="STORE",
+    default=True,
+    show_default=True,
+    help="Without: check as in a clone; what needs the store is listed and does not count.",
+)
+@flag(
+    "--format",
+    "form",
+    env="FORMAT",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
+def verify(what: Path, store: bool, form: str, **words: Any) -> int:
+    """Compute every number of a results folder again, and name what differs.
+
+    Leaves with 0 (nothing differs), 1 (something differs), 4 (nothing differs, but something could not be checked).
+    docs/verify.md says what is found, and what cannot be.
+    """
+    from dermae_bench.commands.verifying import verify_results
+
+    return verify_results(what, **_places(words), store=store, form=form)
+
+
 @app.group(invoke_without_command=True)
 @click.pass_context
 def plugins(context: click.Context) -> None:

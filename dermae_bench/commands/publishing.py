@@ -154,6 +154,7 @@ def _build(session: Session, folder: Path) -> dict[str, str]:
     from dermae_bench.report.evidence import write_evidence
     from dermae_bench.report.export import terminal_table, write
     from dermae_bench.report.real_pictures import write_real_pictures
+    from dermae_bench.report.verify.digests import write_digests
     from dermae_bench.suite.resolved import suite_to_yaml
 
     loaded = session.loaded
@@ -165,6 +166,7 @@ def _build(session: Session, folder: Path) -> dict[str, str]:
     write_evidence(collector, boards, folder)
     write_real_pictures(collector, boards, folder)
     write_text(folder / "suite.resolved.yaml", suite_to_yaml(loaded))
+    write_digests(folder)
     split = f"split {boards.split_rule} (digest {boards.split_digest[:12]})"
     facts = [boards.description] if boards.description else []
     facts += [f"{boards.dataset}: {boards.facts['images']} images, {split}"] if boards.split_digest else []

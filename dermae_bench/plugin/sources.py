@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -69,7 +71,7 @@ class _Walk:
         """Modules of the scope and top-level names of others that the source text imports."""
         own: set[str] = set()
         others: set[str] = set()
-        for node in _imports_that_run(ast.parse(text)):
+        for node in _imports_that_run(text):
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     (own if self.inside(alias.name) else others).add(alias.name)
@@ -93,10 +95,11 @@ class _Walk:
         return own - {name}, {other.partition(".")[0] for other in others}
 
 
-def _imports_that_run(tree: ast.AST) -> list[ast.Import | ast.ImportFrom]:
-    """Every import of a module but those under `if TYPE_CHECKING:`."""
+@cache
+def _imports_that_run(text: bytes) -> Sequence[ast.Import | ast.ImportFrom]:
+    """Every import of a module but those under `if TYPE_CHECKING:`; plugins share most of their files."""
     found: list[ast.Import | ast.ImportFrom] = []
-    todo: list[ast.AST] = [tree]
+    todo: list[ast.AST] = [ast.parse(text)]
     while todo:
         node = todo.pop()
         if isinstance(node, ast.Import | ast.ImportFrom):

@@ -275,7 +275,7 @@ RECORDS: dict[str, tuple[str, Callable[[list[dict[str, Any]], dict[str, Any]], A
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("harm", cases(RECORDS, 6))
+@pytest.mark.parametrize("harm", cases(RECORDS, 5))
 def test_harm_to_records_is_named_in_a_clone(harm: str, folder: Path, catalog: Catalog) -> None:
     metric, do, word = RECORDS[harm]
     found = records(folder)
@@ -344,7 +344,7 @@ EVIDENCE: dict[str, tuple[Callable[[dict[str, Any]], Any], str, tuple[str, ...]]
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("harm", cases(EVIDENCE, 7))
+@pytest.mark.parametrize("harm", cases(EVIDENCE, 5))
 def test_harm_to_the_evidence_is_named_in_a_clone(harm: str, folder: Path, catalog: Catalog) -> None:
     change, topic, words = EVIDENCE[harm]
     evidence(folder, change)
@@ -403,7 +403,7 @@ TABLES: dict[str, tuple[str, str, Callable[[list[Any]], Any], str, tuple[str, ..
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("harm", cases(TABLES, 5))
+@pytest.mark.parametrize("harm", cases(TABLES, 4))
 def test_harm_to_answers_and_images_is_named_in_a_clone(harm: str, folder: Path, catalog: Catalog) -> None:
     name, column, change, topic, words = TABLES[harm]
     table(folder, name, column, change)
