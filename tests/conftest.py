@@ -1,4 +1,4 @@
-"""Shared by all tests: an own cache folder, one thread, and one warm server for everything that runs stages."""
+"""Shared by all tests: an own cache folder, one thread, one warm server for everything that runs stages."""
 
 from __future__ import annotations
 
@@ -15,10 +15,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["DERMAE_BENCH_DEVICE"] = "cpu"
 
 
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of this session, the same for all of its workers: what is made there is made once."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Cards and memos of the tests never mix with the user's."""
-    folder = tmp_path_factory.mktemp("cache")
+def own_cache(shared: Path) -> Iterator[Path]:
+    """Cards and memos of the tests never mix with the user's; making a card costs seconds of imports."""
+    folder = shared / "cache"
+    folder.mkdir(exist_ok=True)
     before = os.environ.get("DERMAE_BENCH_CACHE")
     os.environ["DERMAE_BENCH_CACHE"] = str(folder)
     yield folder

@@ -2,7 +2,7 @@
 
 Rules, in the order they apply to one cell (one row, one metric):
 
-1. Records of one row and one metric are seeds of the same thing; the value is their mean, and `sd` their spread (n - 1):
+1. Records of one row and one metric are seeds of the same thing; the value is their mean, `sd` their spread (n - 1):
    what another training would give. `low`, `high` and `error` are of that mean, on other test sets: the same lesions
    are drawn for every seed, so seed and test set are told apart.
 2. A seed that failed takes the number away: a mean over survivors flatters. A seed that is pending leaves

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import fcntl
+import io
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +22,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 TINY: dict[str, Any] = {
     "version": 1,
     "suite": "tiny",
-    "dataset": {"plugin": "phantom", "params": {"image_size": 16, "images": 600}},
+    "dataset": {"plugin": "phantom", "params": {"image_size": 16, "images": 300}},
     "tasks": ["diagnosis", "malignancy"],
     "budgets": {"short": {"steps": 12, "batch_size": 16, "ema": 0.9}, "fine": {"steps": 30, "batch_size": 32}},
     "extractors": {"lite0": {"plugin": "tf-efficientnet-lite0", "params": {"stage": "blocks0", "input_size": 32}}},
@@ -46,43 +51,104 @@ class Ran:
     err: str
 
 
-@pytest.fixture
-def bench(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], warm_backend: Any
-) -> Callable[..., Ran]:
-    """Run `dermae-bench WORDS...` in `tmp_path`, with the plugins of these tests."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DERMAE_BENCH_PLUGINS_DIR", str(PLUGINS))
+Bench = Callable[..., Ran]
+Suite = Callable[..., Path]
+
+
+def call(*words: object) -> int:
+    """`dermae-bench WORDS...` in this process; returns the exit code."""
+    with pytest.raises(SystemExit) as left:
+        main([str(word) for word in words])
+    return int(left.value.code or 0)
+
+
+def written(path: Path, changes: Mapping[str, Any]) -> Path:
+    """The tiny suite, changed as asked, at `path`."""
+    path.write_text(yaml.safe_dump({**TINY, **changes}, sort_keys=False))
+    return path
+
+
+@contextlib.contextmanager
+def lent(backend: Any, folder: Path) -> Iterator[None]:
+    """Inside, commands start in `folder`, know the plugins of these tests, and run their stages on `backend`."""
 
     class Borrowed:
         """The session's backend; closing it is not for a run."""
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(warm_backend, name)
+            return getattr(backend, name)
 
         def close(self) -> None:
-            for attempt in list(warm_backend.running):
-                warm_backend.kill(attempt)
+            for attempt in list(backend.running):
+                backend.kill(attempt)
 
-    monkeypatch.setattr("dermae_bench.execute.local.LocalBackend", Borrowed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("DERMAE_BENCH_PLUGINS_DIR", str(PLUGINS))
+        patch.setattr("dermae_bench.execute.local.LocalBackend", Borrowed)
+        yield
 
-    def call(*words: object) -> Ran:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main([str(word) for word in words])
-        captured = capfd.readouterr()
-        return Ran(int(left.value.code or 0), captured.out, captured.err)
 
-    return call
+def made_once(folder: Path, backend: Any, suite: Mapping[str, Any]) -> Path:
+    """A folder with `tiny.yaml`, run to its end: by the first worker that asks, while the others wait."""
+    folder.mkdir(exist_ok=True)
+    told = folder / "told.json"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.exists():
+            path = written(folder / "tiny.yaml", suite)
+            out, err = io.StringIO(), io.StringIO()
+            with lent(backend, folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = call("run", path.name)
+            assert code == 0, err.getvalue()
+            told.write_text(json.dumps([code, out.getvalue(), err.getvalue()]))
+    return folder
+
+
+def copied(made: Path, to: Path) -> Ran:
+    """Copy what `made_once` made, to be changed there; returns what the run told."""
+    shutil.copytree(made, to, dirs_exist_ok=True)
+    return Ran(*json.loads((made / "told.json").read_text()))
+
+
+@pytest.fixture(scope="session")
+def tiny(shared: Path, warm_backend: Any) -> Path:
+    """A folder with the tiny suite and its finished results; only for reading."""
+    return made_once(shared / "tiny", warm_backend, {})
 
 
 @pytest.fixture
-def suite(tmp_path: Path) -> Callable[..., Path]:
+def finished(tiny: Path, tmp_path: Path) -> Ran:
+    """The finished tiny suite in `tmp_path`, as if it had been run there."""
+    return copied(tiny, tmp_path)
+
+
+@pytest.fixture
+def prepared(tiny: Path, tmp_path: Path) -> Path:
+    """A store in `tmp_path` that holds the prepared data of the tiny suite alone."""
+    kind = Path("results", "store", "prepare")
+    shutil.copytree(tiny / kind, tmp_path / kind)
+    return tmp_path / kind
+
+
+@pytest.fixture
+def bench(tmp_path: Path, capfd: pytest.CaptureFixture[str], warm_backend: Any) -> Iterator[Bench]:
+    """Run `dermae-bench WORDS...` in `tmp_path`, with the plugins of these tests."""
+
+    def run(*words: object) -> Ran:
+        capfd.readouterr()
+        code = call(*words)
+        return Ran(code, *capfd.readouterr())
+
+    with lent(warm_backend, tmp_path):
+        yield run
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Suite:
     """Write the tiny suite, changed as asked, and give its path."""
 
     def write(name: str = "tiny.yaml", **changes: Any) -> Path:
-        path = tmp_path / name
-        path.write_text(yaml.safe_dump({**TINY, **changes}, sort_keys=False))
-        return path
+        return written(tmp_path / name, changes)
 
     return write

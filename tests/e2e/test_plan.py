@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Ran
-
-Bench = Callable[..., Ran]
-Suite = Callable[..., Path]
+from tests.e2e.conftest import Bench, Suite
 
 
 @pytest.mark.parametrize("there", [True, False])
