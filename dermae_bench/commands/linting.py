@@ -11,7 +11,7 @@ from dermae_bench.errors import FAILED, OK, USAGE, DataMissing
 from dermae_bench.execute.choices import Outcome
 from dermae_bench.leakage.findings import KINDS
 from dermae_bench.suite.leakage import NAME, is_leakage
-from dermae_bench.suite.names import SPLITS
+from dermae_bench.suite.places import SPLITS
 from dermae_bench.suite.stage import Stage
 
 SHOWN = 20

@@ -12,7 +12,7 @@ import numpy as np
 from dermae_bench.report.contamination import Contamination, contamination
 from dermae_bench.report.grids import grids
 from dermae_bench.report.pictures import curves, samples
-from dermae_bench.report.records import Boards, Record, Reported, RowInfo, Uncertainty
+from dermae_bench.report.records import Boards, Record, Reported, RowInfo, Uncertainty, record_of
 from dermae_bench.report.reference import reference_rows
 from dermae_bench.report.timing import timings
 from dermae_bench.report.uncertainty import Resamples, uncertainty
@@ -173,26 +173,10 @@ class Collector:
                 yield f"teacher's labels{seed}: {given}"
 
     def _records(self, row: RowPlan, cell: Cell, score: Stage, found: Sequence[Mapping[str, Any]]) -> Iterator[Record]:
+        about: dict[str, Any] = {"board": row.board, "row": row.row, "names": row.names, "kind": row.kind}
+        warnings = self._summary(score)["warnings"]
         for item in found:
-            yield Record(
-                board=row.board,
-                row=row.row,
-                names=row.names,
-                kind=row.kind,
-                metric=item["metric"],
-                value=item["value"],
-                low=item["low"],
-                high=item["high"],
-                error=item["error"],
-                n=item["n"],
-                unit=item["unit"],
-                better=item["better"],
-                identity=item["identity"],
-                key=score.key,
-                seeds=cell.seeds,
-                status="ok" if item["value"] is not None else f"failed: {item['reason']}",
-                warnings=tuple(self._summary(score)["warnings"]),
-            )
+            yield record_of(item, **about, key=score.key, seeds=cell.seeds, warnings=warnings)
 
     def _summary(self, stage: Stage) -> Mapping[str, Any]:
         manifest = self.manifest(stage)

@@ -8,8 +8,8 @@ from typing import Any
 
 from dermae_bench.suite.behind import behind_classifier, behind_generator, behind_images
 from dermae_bench.suite.leakage import is_leakage
-from dermae_bench.suite.names import SPLITS, specs, texts
 from dermae_bench.suite.parts import RowPlan, set_name
+from dermae_bench.suite.places import SPLITS, specs, texts
 from dermae_bench.suite.plugged import Cards
 from dermae_bench.suite.stage import Stage
 from dermae_bench.suite.weights import Source, collections_of, declared_corpora, shared_collections

@@ -60,6 +60,26 @@ class Record:
             raise ValueError(f"record {self.row} {self.metric}: a number that is not finite is a failure, not a value")
 
 
+def record_of(
+    scored: Mapping[str, Any],
+    *,
+    board: Board,
+    row: str,
+    names: Mapping[str, str],
+    kind: Kind,
+    key: str,
+    seeds: Mapping[str, int],
+    warnings: Sequence[str],
+) -> Record:
+    """What a score stage says of one metric (`scoring.records.record`), as the record of a row."""
+    own = {name: value for name, value in scored.items() if name != "reason"}
+    status = "ok" if scored["value"] is not None else f"failed: {scored['reason']}"
+    return Record(
+        **own, board=board, row=row, names=names, kind=kind, key=key, seeds=seeds, status=status,
+        warnings=tuple(warnings),
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True)
 class RowInfo:
     """One row of a board, also where it failed or waits."""

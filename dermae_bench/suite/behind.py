@@ -7,7 +7,7 @@ from typing import Any
 
 from dermae_bench.plugin.checking import Finding
 from dermae_bench.suite.lineage import Lineage
-from dermae_bench.suite.names import specs
+from dermae_bench.suite.places import specs
 
 Seen = tuple[frozenset[str], frozenset[str]]
 """(real splits, generators)."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dermae_bench.plugin.checking import Finding
-from dermae_bench.suite.names import SPLITS, entries, specs, texts
+from dermae_bench.suite.places import SPLITS, entries, specs, texts
 
 Key = tuple[str, str]
 """(section, name)."""

@@ -12,8 +12,9 @@ from dermae_bench.errors import UserError
 from dermae_bench.plugin.catalog import Card
 from dermae_bench.suite.behind import behind_generator
 from dermae_bench.suite.known import BY_CLASS
-from dermae_bench.suite.names import PLANNED, SPLITS
+from dermae_bench.suite.measuring import PLANNED
 from dermae_bench.suite.parts import Cell, RowPlan, SeedContext, names_of, row_id
+from dermae_bench.suite.places import SPLITS
 from dermae_bench.suite.spec import GeneratorRow, MetricSpec, SamplesSpec, SubgroupSpec, TeacherSpec
 from dermae_bench.suite.stage import Stage
 

@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol
 from dermae_bench.plugin.catalog import Card
 from dermae_bench.plugin.checking import Finding, Path, suggestion
 from dermae_bench.suite.lineage import Tasks
-from dermae_bench.suite.names import entries, prediction_metrics
+from dermae_bench.suite.measuring import prediction_metrics
+from dermae_bench.suite.places import entries
 
 Attributes = Mapping[str, Literal["number", "text"]]
 """Name -> what its values are."""

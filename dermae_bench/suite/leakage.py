@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dermae_bench.durable import digest_file
 from dermae_bench.suite.keys import PACKAGE
-from dermae_bench.suite.names import SPLITS
+from dermae_bench.suite.places import SPLITS
 from dermae_bench.suite.stage import Stage
 
 if TYPE_CHECKING:

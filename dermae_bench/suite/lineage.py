@@ -11,7 +11,7 @@ from typing import Any
 
 from dermae_bench.plugin.checking import Finding, Path, suggestion
 from dermae_bench.suite.circles import circle_findings
-from dermae_bench.suite.names import SPLITS, specs, texts
+from dermae_bench.suite.places import SPLITS, specs, texts
 
 Tasks = Mapping[str, Mapping[str, Any]]
 """Task name -> at least `parent`: the name of the task that its map starts from, None for the root."""

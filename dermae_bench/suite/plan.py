@@ -11,12 +11,12 @@ from dermae_bench.plugin.catalog import Card, Catalog
 from dermae_bench.store.contents import Contents
 from dermae_bench.suite.drawing import Counts, Drawing
 from dermae_bench.suite.keys import Identities
-from dermae_bench.suite.names import SPLITS
 from dermae_bench.suite.parts import Parts as Parts
 from dermae_bench.suite.parts import SeedContext as SeedContext
 from dermae_bench.suite.parts import sample_batch as sample_batch
 from dermae_bench.suite.parts import set_name as set_name
 from dermae_bench.suite.parts import where_to_get
+from dermae_bench.suite.places import SPLITS
 from dermae_bench.suite.spec import ClassifierSpec, SamplesSpec, Suite
 from dermae_bench.suite.stage import Stage, key_of
 from dermae_bench.suite.teaching import Helpers, helpers_of, taught

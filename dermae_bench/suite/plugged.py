@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from dermae_bench.errors import PluginError
 from dermae_bench.plugin.checking import Finding, Path, check, dotted, paths_in, suggestion
-from dermae_bench.suite.names import BARE, PLANNED, prediction_metrics, samples_in, specs, texts
+from dermae_bench.suite.measuring import BARE, PLANNED, prediction_metrics
+from dermae_bench.suite.places import samples_in, specs, texts
 
 
 class Card(Protocol):

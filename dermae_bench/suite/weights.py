@@ -10,7 +10,7 @@ from typing import Any
 from dermae_bench.errors import BenchError
 from dermae_bench.plugin.checking import Finding, near, paths_in
 from dermae_bench.plugin.checking import Path as At
-from dermae_bench.suite.names import SPLITS, specs
+from dermae_bench.suite.places import SPLITS, specs
 from dermae_bench.suite.plugged import Card, Cards
 
 GivenAt = tuple[At, str, str]

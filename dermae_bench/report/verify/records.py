@@ -9,7 +9,7 @@ from typing import Any
 from dermae_bench.durable import canonical
 from dermae_bench.report.escape import public
 from dermae_bench.report.evidence import Evidence
-from dermae_bench.report.records import Record
+from dermae_bench.report.records import Record, record_of
 from dermae_bench.report.verify.findings import ANSWERS, UNUSABLE, Report, parts, same, why
 from dermae_bench.report.verify.scores import Again
 
@@ -93,16 +93,11 @@ def _of(score: Again, evidence: Evidence) -> Iterator[dict[str, Any]]:
         if info is None:
             # named where the rows are checked
             continue
+        about = {name: info[name] for name in ("board", "row", "names", "kind")}
+        warnings = score.summary["warnings"] if score.summary is not None else ()
         for item in score.items:
-            status = "ok" if item["value"] is not None else f"failed: {item['reason']}"
-            own = {name: value for name, value in item.items() if name != "reason"}
-            yield public(
-                {
-                    **own, "board": info["board"], "row": info["row"], "names": info["names"], "kind": info["kind"],
-                    "key": score.score.key, "seeds": shown["seeds"], "status": status,
-                    "warnings": list(score.summary["warnings"] if score.summary is not None else ()),
-                }
-            )  # fmt: skip
+            meant = record_of(item, **about, key=score.score.key, seeds=shown["seeds"], warnings=warnings)
+            yield public({**vars(meant), "warnings": list(meant.warnings)})
 
 
 def _published(evidence: Evidence) -> Iterator[dict[str, Any]]:
