@@ -185,7 +185,8 @@ class Collector:
     def _subgroups(self, row: RowPlan) -> Iterator[Record]:
         for cell in row.cells:
             for score in cell.scores:
-                yield from self._records(row, cell, score, self._summary(score).get("subgroups", ()))
+                if (summary := self._summary(score)) and "subgroups" in summary:
+                    yield from self._records(row, cell, score, summary["subgroups"])
 
     def _uncertainty(self, row: RowPlan) -> dict[tuple[str, str], Uncertainty]:
         """Of every metric that all seeds of a row have, under the bootstrap of lesions."""
