@@ -1,25 +1,22 @@
-"""Differences between pairs of rows of a results folder, with intervals: what the README says of DerMAE's claims.
+"""Differences between pairs of rows of a results folder: what the README says of DerMAE's claims.
 
 Usage: python docs/make_claims.py results/ham10000-cpu
 
-Both rows of a pair answer for the same test images, so a difference is paired: lesions are drawn with replacement, the
-same ones for both rows and all seeds, and the difference is that of the means over seeds. Seeds are not resampled: an
-interval says what another test set might have given; how far the seeds lie apart stands beside it.
+Each pair goes through `dermae-bench compare`: the same images, whole lesions, means over seeds. Holm's correction is
+over all tests of the table.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
-from scipy.stats import rankdata
+from dermae_bench.statistics.decisions import holm
 
-MALIGNANT = ("akiec", "bcc", "mel")
-RESAMPLES = 2000
 CLAIMS = (
     ("synthetic images, ViT-B", "vit-b | balanced", "vit-b | train"),
     ("synthetic images, MAE ViT-L", "vit-l-mae | balanced", "vit-l-mae | train"),
@@ -31,77 +28,41 @@ CLAIMS = (
     ("conditioning against teacher's labels", "vit-b-distilled | balanced", "vit-b-distilled | unconditional"),
     ("student against its teacher", "vit-b-distilled | balanced", "vit-h-mae | balanced"),
 )
-"""(what, row with it, row without it); rows of the task diagnosis."""
+"""(what, row with it, row without it)."""
+COLUMNS = (("balanced accuracy", "balanced-accuracy", "diagnosis"), ("malignancy AUC", "auc-binary", "malignancy"))
+"""(heading, metric, task)."""
 
 
-def predictions(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Row -> one table a seed: labels (N,), groups (N,), probabilities (N, C), classes."""
-    table = pq.read_table(folder / "predictions.parquet", filters=[("split", "=", "test")]).to_pandas()
-    found: dict[str, list[dict[str, Any]]] = {}
-    for (row, _), one in table.groupby(["row", "seeds"], observed=True, sort=True):
-        name, _, task = str(row).rpartition(" | ")
-        if task != "diagnosis":
-            continue
-        logits = np.stack(one["logits"].to_numpy()).astype(np.float64)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        found.setdefault(name, []).append(
-            {
-                "id": one["id"].to_numpy(),
-                "label": one["label"].to_numpy(),
-                "group": one["group"].to_numpy(),
-                "p": odds / odds.sum(axis=1, keepdims=True),
-                "classes": one["classes"].iloc[0].split(","),
-            }
-        )
-    return found
+def compared(folder: Path, with_it: str, without: str) -> list[dict[str, Any]]:
+    """What `compare` says of each of `COLUMNS`, the row without it as the reference.
+
+    Raises:
+        subprocess.CalledProcessError: the rows may not be compared, or are not there; its `stderr` says why.
+    """
+    asked = [word for _, metric, _ in COLUMNS for word in ("--metric", metric)]
+    command = [sys.executable, "-m", "dermae_bench", "compare", str(folder), without, with_it, *asked]
+    told = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, check=True).stdout
+    by = {(pair["section"], item["metric"]): item for pair in json.loads(told)["pairs"] for item in pair["metrics"]}
+    return [by[task, metric] for _, metric, task in COLUMNS]
 
 
-def balanced_accuracy(one: dict[str, Any], weights: NDArray[np.float64]) -> float:
-    """Mean recall over the classes that the resample holds."""
-    hits = (one["p"].argmax(axis=1) == one["label"]) * weights
-    count = len(one["classes"])
-    present = np.bincount(one["label"], weights, count)
-    recall = np.bincount(one["label"], hits, count)[present > 0] / present[present > 0]
-    return float(recall.mean())
+def cell(item: dict[str, Any], adjusted: float) -> str:
+    """Difference, interval, corrected p, and how far the seeds lie apart."""
+    ours, theirs = ([seed["value"] for seed in item[side]["seeds"]] for side in ("b", "a"))
+    seeds = [one - other for one, other in zip(ours, theirs, strict=True)]
+    told = f"{item['difference']:+.3f} [{item['low']:+.3f}, {item['high']:+.3f}], p {adjusted:.3f}"
+    return f"{told}, seeds {min(seeds):+.3f} to {max(seeds):+.3f}"
 
 
-def malignancy_auc(one: dict[str, Any], weights: NDArray[np.float64]) -> float:
-    """Area under the ROC of the summed probability of malignant classes; whole weights repeat images."""
-    columns = [one["classes"].index(name) for name in MALIGNANT]
-    times = weights.astype(int)
-    score = np.repeat(one["p"][:, columns].sum(axis=1), times)
-    malignant = np.repeat(np.isin(one["label"], columns), times)
-    positives, negatives = malignant.sum(), (~malignant).sum()
-    return float((rankdata(score)[malignant].sum() - positives * (positives + 1) / 2) / (positives * negatives))
-
-
-METRICS = {"balanced accuracy": balanced_accuracy, "malignancy AUC": malignancy_auc}
-
-
-def main() -> int:
-    """Print a Markdown table, one line a claim."""
-    rows = predictions(Path(sys.argv[1]))
-    groups = next(iter(rows.values()))[0]["group"]
-    lesions, member = np.unique(groups, return_inverse=True)
-    draws = np.random.default_rng(0).multinomial(len(lesions), [1 / len(lesions)] * len(lesions), RESAMPLES)
-    everyone = np.ones(len(groups))
-    lines = ["| difference made by | " + " | ".join(METRICS) + " |", "| --- |" + " ---: |" * len(METRICS)]
-    for what, with_it, without in CLAIMS:
-        cells = []
-        for metric in METRICS.values():
-            ours, theirs = rows[with_it], rows[without]
-            seeds = [metric(a, everyone) - metric(b, everyone) for a, b in zip(ours, theirs, strict=True)]
-            drawn = [
-                np.mean([metric(a, weights) - metric(b, weights) for a, b in zip(ours, theirs, strict=True)])
-                for weights in (draw[member].astype(np.float64) for draw in draws)
-            ]
-            low, high = np.percentile(drawn, [2.5, 97.5])
-            apart = f"{min(seeds):+.3f} to {max(seeds):+.3f}"
-            cells.append(f"{np.mean(seeds):+.3f} [{low:+.3f}, {high:+.3f}], seeds {apart}")
-        lines.append(f"| {what} | " + " | ".join(cells) + " |")
-    sys.stdout.write("\n".join(lines) + "\n")
-    return 0
+def table(folder: Path, claims: Sequence[tuple[str, str, str]] = CLAIMS) -> Iterator[str]:
+    """Lines of a Markdown table, one a claim."""
+    found = [compared(folder, with_it, without) for _, with_it, without in claims]
+    adjusted = iter(holm([item["tests"][0]["p"] for items in found for item in items]))
+    yield "| difference made by | " + " | ".join(heading for heading, _, _ in COLUMNS) + " |"
+    yield "| --- |" + " ---: |" * len(COLUMNS)
+    for (what, _, _), items in zip(claims, found, strict=True):
+        yield f"| {what} | " + " | ".join(cell(item, float(next(adjusted))) for item in items) + " |"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.stdout.writelines(f"{line}\n" for line in table(Path(sys.argv[1])))

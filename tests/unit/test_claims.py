@@ -1,44 +1,42 @@
-"""The table of differences in the README comes from metrics that agree with scikit-learn's."""
+"""The table of differences in the README says what `compare` says, and its rows are there."""
 
 from __future__ import annotations
 
+import csv
 import runpy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-CLAIMS = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "make_claims.py"))
-CLASSES = ["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"]
+from tests.result_folders import Folder, answers, images
 
-
-@pytest.fixture
-def table() -> dict[str, Any]:
-    generator = np.random.default_rng(3)
-    label = generator.integers(0, 7, 300)
-    p = generator.dirichlet(np.ones(7), 300) + 0.4 * np.eye(7)[label]
-    return {"label": label, "p": p / p.sum(axis=1, keepdims=True), "classes": CLASSES}
+ROOT = Path(__file__).parents[2]
+CLAIMS = runpy.run_path(str(ROOT / "docs" / "make_claims.py"))
 
 
-def test_metrics_agree_with_scikit_learn_also_on_resamples(table: dict[str, Any]) -> None:
-    weights = np.random.default_rng(4).integers(0, 4, 300).astype(float)
-    malignant = np.isin(table["label"], [0, 1, 4])
-    score = table["p"][:, [0, 1, 4]].sum(axis=1)
-    for times in (np.ones(300), weights):
-        assert CLAIMS["balanced_accuracy"](table, times) == pytest.approx(
-            balanced_accuracy_score(table["label"], table["p"].argmax(axis=1), sample_weight=times)
-        )
-        assert CLAIMS["malignancy_auc"](table, times) == pytest.approx(
-            roc_auc_score(malignant, score, sample_weight=times)
-        )
+def test_a_line_holds_difference_interval_corrected_p_and_seeds(tmp_path: Path) -> None:
+    made = Folder(tmp_path / "made")
+    two, three = images(), images(classes=3)
+    for name, right in (("old", 0.6), ("new", 0.9)):
+        made.row(name, two, [answers(two, right, seed) for seed in (1, 2)])
+        made.row(name, three, [answers(three, right, seed, 3) for seed in (1, 2)], task="diagnosis")
+    made.write()
+    head, _, line = CLAIMS["table"](made.path, [("what", "new", "old")])
+    assert head == "| difference made by | balanced accuracy | malignancy AUC |"
+    balanced, auc = CLAIMS["compared"](made.path, "new", "old")
+    assert balanced["metric"] == "balanced-accuracy" and auc["metric"] == "auc-binary"
+    assert f"{balanced['difference']:+.3f} [{balanced['low']:+.3f}, {balanced['high']:+.3f}]" in line
+    raw = sorted(item["tests"][0]["p"] for item in (balanced, auc))
+    assert f"p {max(2 * raw[0], 0):.3f}" in line
+    seeds = [b["value"] - a["value"] for a, b in zip(auc["a"]["seeds"], auc["b"]["seeds"], strict=True)]
+    assert f"seeds {min(seeds):+.3f} to {max(seeds):+.3f} |" in line
+    assert np.mean(seeds) > 0
 
 
 def test_every_claim_names_rows_of_the_committed_results() -> None:
-    rows = CLAIMS["predictions"](Path(__file__).parents[2] / "results" / "ham10000-cpu")
-    for _, with_it, without in CLAIMS["CLAIMS"]:
-        ours, theirs = rows[with_it], rows[without]
-        assert len(ours) == len(theirs) == 3
-        # paired: the same images in the same order
-        assert all(list(a["id"]) == list(b["id"]) for a, b in zip(ours, theirs, strict=True))
+    with (ROOT / "results" / "ham10000-cpu" / "classifiers.csv").open() as stream:
+        rows = {(line["classifier"], line["train"], line["task"]) for line in csv.DictReader(stream)}
+    for _, *pair in CLAIMS["CLAIMS"]:
+        for name in pair:
+            classifier, train = name.split(" | ")
+            assert {(classifier, train, "diagnosis"), (classifier, train, "malignancy")} <= rows
