@@ -65,6 +65,7 @@ def _left(report: Report) -> list[str]:
         return []
     words = {
         "store": "need the store, which is not here: give its place by --results, or say --no-store",
+        "run": "have to be made first: run the suite",
         "plugin": "need a metric plugin that is not here: install it, or give its folder by --plugins-dir",
         "file": "need a file that is not here",
     }

@@ -92,6 +92,8 @@ def _evidence(folder: Path, report: Report) -> Evidence | None:
     try:
         found = Evidence(folder)
         report.count("evidence", len(found.scores))
+        if not found.scores:
+            report.skip("this folder holds no number yet", "run")
     except UNUSABLE as error:
         report.differs("evidence", FILE, f"it cannot be used: {why(error)}")
         return None
