@@ -25,7 +25,7 @@ TINY: dict[str, Any] = {
     "dataset": {"plugin": "phantom", "params": {"image_size": 16, "images": 300}},
     "tasks": ["diagnosis", "malignancy"],
     "budgets": {"short": {"steps": 12, "batch_size": 16, "ema": 0.9}, "fine": {"steps": 30, "batch_size": 32}},
-    "extractors": {"lite0": {"plugin": "tf-efficientnet-lite0", "params": {"stage": "blocks0", "input_size": 32}}},
+    "extractors": {"colours": {"plugin": "colours"}},
     "generators": {
         "pixels": {"plugin": "pixels", "budget": "short"},
         "by-class": {"plugin": "pixels-by-class", "budget": "short", "task": "diagnosis"},
@@ -35,7 +35,7 @@ TINY: dict[str, Any] = {
     "classifiers": {"thumbs": {"plugin": "thumbnails", "budget": "fine"}},
     "rows": [{"classifiers": "thumbs", "train": "train"}, {"classifiers": "thumbs", "train": "balanced"}],
     "sample_metrics": [
-        {"metric": "fd", "extractor": "lite0"},
+        {"metric": "fd", "extractor": "colours"},
         {"metric": "class-agreement", "judge": {"classifier": "thumbs", "train": "train"}},
     ],
     "prediction_metrics": ["accuracy", "f1-weighted"],

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
 from dermae_bench.store.artifacts import Store
 from tests.e2e.conftest import TINY, Ran
@@ -22,6 +23,7 @@ def vit(**more: Any) -> dict[str, Any]:
 
 CHANGES: dict[str, Any] = {
     "tasks": ["diagnosis"],
+    "extractors": {},
     "seeds": {"generator": [0], "classifier": [0]},
     "budgets": {"short": {"steps": 4, "batch_size": 16}, "fine": {"steps": 20, "batch_size": 32}},
     "image_sets": {
@@ -56,6 +58,7 @@ CHANGES: dict[str, Any] = {
 }
 
 
+@pytest.mark.usefixtures("prepared")
 def test_teachers_pools_and_grids(bench: Callable[..., Ran], suite: Callable[..., Path], tmp_path: Path) -> None:
     """One run for all of it, since its stages cost more than what is looked at."""
     ran = bench("run", suite(**CHANGES))

@@ -35,7 +35,7 @@ def test_runs_to_leaderboards_and_is_cached_afterwards(bench: Bench, finished: R
     expected = {
         "classifiers.csv", "classifiers.md", "classifiers.json", "generators.csv", "generators.md", "generators.json",
         "timings.csv", "report.html", "figures", "records.jsonl", "predictions.parquet", "suite.resolved.yaml",
-        "environment.json", "evidence.json", "images.parquet", "contamination.csv",
+        "environment.json", "evidence.json", "images.parquet", "contamination.csv", "contamination.md", "SHA256SUMS",
     }  # fmt: skip
     assert {path.name for path in folder.iterdir()} == expected
     assert all(row["status"] == "ok" for board in ("classifiers", "generators") for row in rows(folder, board))

@@ -27,7 +27,7 @@ def _rows(folder: Path, board: str) -> dict[str, dict[str, str]]:
 
 
 def _learn(bench: Bench, suite: Suite, tmp_path: Path, **params: object) -> dict[str, dict[str, str]]:
-    data = {"plugin": "phantom", "params": {"image_size": 16, "images": 800, "difficulty": 0.2, **params}}
+    data = {"plugin": "phantom", "params": {"image_size": 16, "images": 1200, "difficulty": 0.1, **params}}
     ran = bench("run", suite(dataset=data, **LEARN), "--results", tmp_path / f"results-{len(params)}")
     assert ran.code == 0, ran.err
     return _rows(tmp_path / f"results-{len(params)}" / "tiny", "classifiers")
@@ -46,9 +46,9 @@ def test_a_classifier_beats_the_majority_and_one_on_shuffled_labels_does_not(
 
 def test_real_against_real_lies_far_below_real_against_noise(tiny: Path) -> None:
     rows = _rows(tiny / "results" / "tiny", "generators")
-    real, noise = (float(rows[name]["fd[lite0]"]) for name in ("real images", "uniform noise"))
+    real, noise = (float(rows[name]["fd[colours]"]) for name in ("real images", "uniform noise"))
     assert 0 <= real < 0.1 * noise
-    assert real < float(rows["pixels"]["fd[lite0]"])
+    assert real < float(rows["pixels"]["fd[colours]"])
 
 
 def test_conditional_samples_are_recognised_as_the_class_asked_for(bench: Bench, suite: Suite, tmp_path: Path) -> None:

@@ -27,10 +27,7 @@ from dermae_bench.execute.local import Ended
 from dermae_bench.store.artifacts import MANIFEST, Damaged, Failure, Manifest, Store, describe_files
 from dermae_bench.store.contents import Contents
 from dermae_bench.suite.stage import Stage, key_of
-from tests.e2e.conftest import TINY, Ran, bench, suite  # noqa: F401 (fixtures)
-
-Bench = Callable[..., Ran]
-Suite = Callable[..., Path]
+from tests.e2e.conftest import TINY, Bench, Ran, Suite, bench, copied, made_once, suite  # noqa: F401 (fixtures)
 
 # -- digests of data -----------------------------------------------------------------------------------------------
 
@@ -354,12 +351,21 @@ def test_what_an_attempt_says_comes_back(tmp_path: Path) -> None:
 
 # -- results folder --------------------------------------------------------------------------------------------------
 
+PLAIN: dict[str, Any] = {
+    "extractors": {}, "generators": {}, "image_sets": {}, "generator_rows": [], "sample_metrics": [],
+    "rows": [TINY["rows"][0]],
+}  # fmt: skip
 
-def test_damage_under_a_finished_suite_is_mended_before_it_is_shown(bench: Bench, suite: Suite, tmp_path: Path) -> None:  # noqa: F811
-    path = suite(
-        extractors={}, generators={}, image_sets={}, generator_rows=[], sample_metrics=[], rows=[TINY["rows"][0]]
-    )
-    assert bench("run", path).code == 0
+
+@pytest.fixture
+def plain(shared: Path, warm_backend: Any, tmp_path: Path) -> Ran:
+    """A finished suite of one classifier, as if it had been run in `tmp_path`."""
+    return copied(made_once(shared / "plain", warm_backend, PLAIN), tmp_path)
+
+
+@pytest.mark.usefixtures("plain")
+def test_damage_under_a_finished_suite_is_mended_before_it_is_shown(bench: Bench, tmp_path: Path) -> None:  # noqa: F811
+    path = "tiny.yaml"
     folder, place = tmp_path / "results" / "tiny", tmp_path / "results" / "store"
     boards = {name: (folder / name).read_bytes() for name in ("classifiers.json", "predictions.parquet")}
     (table,) = list(place.glob("predict/*/predictions.parquet"))[:1]
@@ -388,15 +394,11 @@ def test_damage_under_a_finished_suite_is_mended_before_it_is_shown(bench: Bench
 
 def test_a_finished_suite_is_shown_where_nothing_can_be_written(
     bench: Bench,  # noqa: F811
-    suite: Suite,  # noqa: F811
+    plain: Ran,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = suite(
-        extractors={}, generators={}, image_sets={}, generator_rows=[], sample_metrics=[], rows=[TINY["rows"][0]]
-    )
-    first = bench("run", path)
-    assert first.code == 0
+    path, first = "tiny.yaml", plain
     (tmp_path / "results").rename(tmp_path / "elsewhere")
     make = tempfile.mkstemp
 
@@ -416,14 +418,10 @@ def test_a_finished_suite_is_shown_where_nothing_can_be_written(
     assert bench("run", path, "--results", "elsewhere").code == 74
 
 
+@pytest.mark.usefixtures("plain")
 def test_the_resolved_suite_follows_the_suite(bench: Bench, suite: Suite, tmp_path: Path) -> None:  # noqa: F811
-    plain: dict[str, Any] = {
-        "extractors": {}, "generators": {}, "image_sets": {}, "generator_rows": [], "sample_metrics": [],
-        "rows": [TINY["rows"][0]],
-    }  # fmt: skip
-    assert bench("run", suite(**plain)).code == 0
     unused = {**TINY["budgets"], "spare": {"steps": 77, "batch_size": 16}}
-    ran = bench("run", suite(**plain, budgets=unused))
+    ran = bench("run", suite(**PLAIN, budgets=unused))
     assert ran.code == 0
     assert "0 done" in ran.err
     assert "spare" in (tmp_path / "results" / "tiny" / "suite.resolved.yaml").read_text()
