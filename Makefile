@@ -24,6 +24,7 @@ $(STAMP): $(RUNS)
 	touch $@
 
 setup: $(STAMP)
+	@echo "ready: . $(VENV)/bin/activate && dermae-bench doctor"
 
 demo: $(RUNS)
 	$(BIN)/dermae-bench run suites/quickstart.yaml -j $(JOBS)

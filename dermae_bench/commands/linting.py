@@ -91,8 +91,20 @@ def _tell_data(prepared: Mapping[str, Any]) -> None:
         lesions = f", {split['groups'][name]} lesions" if "groups" in split else ""
         classes = ", ".join(f"{label} {count}" for label, count in counts.items())
         echo(f"  {name}: {sum(counts.values())} images{lesions}: {classes}")
+    for name, about in prepared["attributes"].items():
+        echo(f"  attribute {name}: {_attribute(about)}")
     for warning in prepared["warnings"]:
         echo(f"WARNING {warning}")
+
+
+def _attribute(about: Mapping[str, Any]) -> str:
+    """The values of an attribute, as a suite would divide them."""
+    unknown = f", unknown {about['unknown']}" if about["unknown"] else ""
+    if "images" not in about:
+        return f"{about['lowest']:g} to {about['highest']:g}{unknown}"
+    named = ", ".join(f"{value} {count}" for value, count in about["images"].items())
+    more = about["values"] - len(about["images"])
+    return named + (f", {more} more" if more > 0 else "") + unknown
 
 
 def _tell_findings(session: Session, stage: Stage) -> int:

@@ -177,8 +177,9 @@ def validate_suite(
 ) -> int:
     """`validate`: every mistake at once, or one line that says what the suite holds; with `data` also the images."""
     session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
-    rows = len(session.rows)
-    click.echo(f"{suite}: {rows} rows, {len(session.stages)} stages; no mistake found")
+    floors = sum(row.kind == "floor" for row in session.rows)
+    rows = f"{len(session.rows) - floors} rows and {floors} floors"
+    click.echo(f"{suite}: {rows}, {len(session.stages)} stages; no mistake found")
     if data:
         from dermae_bench.commands.linting import lint
 

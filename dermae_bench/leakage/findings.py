@@ -26,6 +26,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "id-across-splits": Kind("error", "ids that stand in several splits"),
     "group-across-splits": Kind("error", "lesions divided between splits"),
+    "spelled-alike": Kind("warning", "lesions or images across splits whose names differ in spelling alone"),
     "exact-across-splits": Kind("warning", "pairs of equal pixels across splits"),
     "near-across-splits": Kind("warning", "near-duplicates across splits"),
     "label-conflict-copies": Kind("warning", "exact or near-duplicates with different labels"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +45,7 @@ def lint_real(images: Images, reach: Reach | None = None) -> Tally:
     """
     tally = Tally()
     _shared(images, tally)
+    _spelled_alike(images, tally)
     # each pair has one direction, whatever the order of the images
     by_name = sorted(range(len(images.ids)), key=lambda i: (SPLITS.index(images.splits[i]), images.ids[i]))
     order = np.argsort(np.array(by_name, dtype=np.int64))
@@ -113,6 +116,24 @@ def _shared(images: Images, tally: Tally) -> None:
             ids = sorted(images.ids[i] for i in rows)
             conflict = Finding(kind="label-conflict-lesion", ids=tuple(ids), groups=(group,), labels=labels)
             tally.add("label-conflict-lesion", [conflict])
+
+
+def _spelled_alike(images: Images, tally: Tally) -> None:
+    """Names that differ in case, separators, widths or invisible signs alone: perhaps one lesion under two names."""
+    for names, of_groups in ((images.groups, True), (images.ids, False)):
+        for rows in _members([_folded(name) for name in names]).values():
+            forms = sorted({names[i] for i in rows})
+            splits = _splits(images, rows)
+            if len(forms) > 1 and len(splits) > 1:
+                ids, groups = ((), tuple(forms)) if of_groups else (tuple(forms), ())
+                tally.add("spelled-alike", [Finding(kind="spelled-alike", ids=ids, groups=groups, splits=splits)])
+
+
+def _folded(name: str) -> str:
+    """A name without case, widths and invisible characters; every other run of signs is one hyphen."""
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    visible = "".join(sign for sign in plain if unicodedata.category(sign) != "Cf")
+    return re.sub(r"[^0-9a-z]+", "-", unicodedata.normalize("NFKD", visible)).strip("-")
 
 
 def _members(names: Sequence[str]) -> dict[str, list[int]]:

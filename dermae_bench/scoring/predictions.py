@@ -43,7 +43,8 @@ def score_predictions(
     """Every metric that the suite asks for, on one set of answers.
 
     Args:
-        work: of the score stage: `metrics`, `rename`, `facts`, `images`, `resamples`, `subgroups`, `trained`.
+        work: of the score stage: `metrics`, `rename`, `facts`, `images`, `resamples`, `subgroups`, `trained`, and
+            `unvalidated`: why there are no answers on `val`, where there are none.
         predictions: already of the task that is scored.
         prepared: the summary of the prepared data set, with `data`: the digest of its pixels and splits.
         metric_of: builds a metric plugin.
@@ -58,7 +59,8 @@ def score_predictions(
         metric = metric_of(asked["metric"], asked["params"])
         assert isinstance(metric, PredictionMetric)
         columns = _columns(metric, work)
-        whole = _measure(metric, predictions, work["resamples"])
+        unseen = work["unvalidated"] if metric.validates and predictions.validation is None else None
+        whole = _measure(metric, predictions, work["resamples"], unseen)
         records += _records(columns, whole, base)
         if whole.resampled is not None:
             found = whole.resampled
@@ -68,7 +70,7 @@ def score_predictions(
                 per_class[name] = [None if np.isnan(value) else float(value) for value in values]
         for part in parts:
             facts = {**base, **part.facts}
-            inside += _records(columns, _measure(metric, part.predictions, work["resamples"]), facts)
+            inside += _records(columns, _measure(metric, part.predictions, work["resamples"], unseen), facts)
     return Scored(
         summary={
             "records": records,
@@ -107,7 +109,10 @@ def _columns(metric: PredictionMetric, work: Mapping[str, Any]) -> dict[str, Col
     return {name: replace(column, name=work["rename"].get(name, name)) for name, column in found.items()}
 
 
-def _measure(metric: PredictionMetric, predictions: Predictions, resamples: int) -> _Measured:
+def _measure(metric: PredictionMetric, predictions: Predictions, resamples: int, unseen: str | None) -> _Measured:
+    """Args: unseen: why the metric cannot have what it would freeze its threshold on."""
+    if unseen is not None:
+        return _Measured(values={}, resampled=None, reason=unseen)
     try:
         values = metric.values(predictions)
         return _Measured(values=values, resampled=resample(metric, predictions, resamples), reason=None)

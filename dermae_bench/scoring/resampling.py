@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermae_bench.plugin.measures import PredictionMetric, Predictions
-from dermae_bench.statistics.bootstrap import Interval, bca, cluster_weights, leave_one_out, standard_error
+from dermae_bench.statistics.bootstrap import Interval, bca, cluster_weights, leave_one_out, standard_error, told
 
 BLOCK = 2**24
 """Weights held at a time: replicates x images."""
@@ -27,13 +27,8 @@ class Resampled:
     """(G,) each: one lesion left out."""
 
     def interval(self, column: str, estimate: float) -> Interval | None:
-        """95 % BCa interval; None where too many replicates have no such number, or none differs from another.
-
-        Where nothing varies (accuracy 1, a frozen temperature) the bootstrap knows nothing; a width of 0 would claim
-        that it does.
-        """
-        found = bca(estimate, self.replicates[column], self.jackknife[column])
-        return found if found is not None and found.high > found.low else None
+        """95 % BCa interval; None where too many replicates have no such number, or none differs from another."""
+        return told(bca(estimate, self.replicates[column], self.jackknife[column]))
 
     def standard_error(self, column: str) -> float | None:
         """Spread over other test sets; None where too many replicates have no such number."""

@@ -103,6 +103,15 @@ def bca(
     return Interval(low=float(low), high=float(high), method="bca")
 
 
+def told(interval: Interval | None) -> Interval | None:
+    """The interval, or None where it has no width.
+
+    Where nothing varies in the sample (accuracy 1, a frozen temperature) the bootstrap knows nothing; a width of 0
+    would claim that it does.
+    """
+    return interval if interval is not None and interval.high > interval.low else None
+
+
 def percentile(replicates: NDArray[np.floating], level: float = 0.95) -> Interval | None:
     """The middle `level` of the replicates (R,) that are finite; None where more than `MISSING` of them are not.
 

@@ -47,6 +47,7 @@ HARNESS: Mapping[str, tuple[str, ...]] = {
         "execute/stages/extract.py",
         "plugin/measures.py",
         "plugin/moments.py",
+        "scoring/deriving.py",
         "scoring/predictions.py",
         "scoring/records.py",
         "scoring/resampling.py",

@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol
 from dermae_bench.plugin.catalog import Card
 from dermae_bench.plugin.checking import Finding, Path, suggestion
 from dermae_bench.suite.lineage import Tasks
-from dermae_bench.suite.measuring import prediction_metrics
+from dermae_bench.suite.measuring import PLANNED, prediction_metrics
+from dermae_bench.suite.parts import names_of
 from dermae_bench.suite.places import entries
 
 Attributes = Mapping[str, Literal["number", "text"]]
@@ -34,6 +35,7 @@ def data_findings(
         tasks: None where the data that tell them are missing.
         attributes: likewise.
     """
+    yield from _conditional(suite)
     if tasks is not None:
         yield from _positives(suite, cards, tasks)
     if attributes is not None:
@@ -42,6 +44,19 @@ def data_findings(
         for at, entry in entries(suite, "sample_metrics"):
             if entry["by"] is not None and entry["by"] != BY_CLASS:
                 yield from _attribute(entry["by"], (*at, "by"), attributes)
+
+
+def _conditional(suite: Mapping[str, Any]) -> Iterator[Finding]:
+    """Metrics of what a generator was asked for, where no generator of the rows is asked for a class."""
+    named = [name for row in suite["generator_rows"] for name in names_of(row["samples"])]
+    if not named or any(suite["generators"][name]["task"] is not None for name in named):
+        return
+    hint = "add a row of a conditional generator, or remove the metric"
+    for at, entry in entries(suite, "sample_metrics"):
+        asks = entry["metric"] if entry["metric"] in PLANNED else "by: class" if entry["by"] == BY_CLASS else None
+        if asks is not None:
+            message = f"{asks} needs a generator that is asked for a class, and no generator row has one"
+            yield Finding(at, message, hint)
 
 
 def _positives(suite: Mapping[str, Any], cards: Cards, tasks: Tasks) -> Iterator[Finding]:

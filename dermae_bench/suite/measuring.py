@@ -40,6 +40,9 @@ def metric_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
     for at, name in prediction_metrics(suite):
         if name in BARE:
             yield Finding(at, f"a bare {name!r} does not exist", BARE[name])
+    for at, entry in entries(suite, "sample_metrics"):
+        if isinstance(entry, str) and entry in BARE:
+            yield Finding(at, f"a bare {entry!r} does not exist", BARE[entry])
     for at, entry in specs(suite, "sample_metrics"):
         metric = entry.get("metric")
         if not isinstance(metric, str):

@@ -126,7 +126,8 @@ class Plugged:
         known = name.rpartition(":")[0].endswith(".py") or name in self.catalog.names()
         if known:
             return Finding((), error.message, error.hint)
-        return Finding((), f"unknown {kind} {name!r}", suggestion(name, self.catalog.names(kind), f"{kind}s"))
+        hint = suggestion(name, self.catalog.names(kind), f"{kind}s")
+        return Finding((), f"unknown {kind} {name!r}", f"{hint}; one of your own needs --plugins-dir DIR")
 
     def _entry(self, kind: str, at: Path, entry: dict[str, Any]) -> Card | None:
         card = self._card(kind, entry.get("plugin"), (*at, "plugin"))

@@ -21,6 +21,8 @@ from dermae_bench.suite.teaching import predict
 
 RESAMPLES = 2000
 """Bootstrap replicates of an interval."""
+UNVALIDATED = "no threshold: the model has learnt from val, itself or through others, so val cannot choose one"
+"""Why a row has no number whose threshold is frozen on `val`."""
 FLOORS = {"majority": "majority class", "random": "random"}
 """Role of a predict stage -> the row that adds itself: always the most frequent class of `train`, and a fair die."""
 
@@ -198,6 +200,7 @@ class RowPlanner:
             "task": described,
             "resamples": RESAMPLES,
             "subgroups": [] if rename else [subgroup(item) for item in self.suite.subgroups],
+            "unvalidated": None if validation is not None else UNVALIDATED,
         }
         work = {**common, "metrics": named(cards, [item.params for item in asked])}
         known = None not in (common["trained"], described, *hashed)

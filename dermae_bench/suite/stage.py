@@ -67,10 +67,18 @@ def _say(place: str, before: Any, after: Any) -> str:
     if top == "inputs":
         return f"input {rest} changed"
     if top == "plugins":
-        return f"source of plugin {rest} changed"
+        how = "added" if after else "left out"
+        return f"source of plugin {rest} changed" if before and after else f"plugin {rest} {how}"
     if top == "harness":
         return f"{rest or 'harness'} of dermae-bench changed"
     if top == "libraries":
         return f"{rest} {before} -> {after}"
+    if _named(before) and _named(after):
+        before, after = (", ".join(item["metric"] for item in value) for value in (before, after))
     short = [str(value) if len(str(value)) <= 40 else str(value)[:37] + "..." for value in (before, after)]
     return f"{rest or place}: {short[0]} -> {short[1]}"
+
+
+def _named(value: Any) -> bool:
+    """Whether a value is a list of metrics with their options."""
+    return isinstance(value, list) and bool(value) and all(isinstance(i, Mapping) and "metric" in i for i in value)

@@ -195,7 +195,7 @@ def test_suites_of_the_readme_are_right(
             main(["validate", str(path), "--plugins-dir", str(readme_plugins), "--results", str(tmp_path)])
         captured = capsys.readouterr()
         assert left.value.code == 0, captured.err
-        assert "7 rows" in captured.out and "no mistake found" in captured.out
+        assert "3 rows and 4 floors" in captured.out and "no mistake found" in captured.out
 
 
 def test_commands_in_the_documents_exist(make_docs: ModuleType) -> None:

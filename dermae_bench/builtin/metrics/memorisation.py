@@ -58,7 +58,7 @@ class Memorisation(api.SampleMetric):
         return [
             api.Column(
                 name="near-copies",
-                better="lower",
+                better="neither",
                 protocol=f"nearer to training than quantile {config.quantile:g} (inverted CDF) of held-out images, or "
                 "at distance 0, Euclidean, float64",
                 description=f"Share of generated images that are near a training image; about {config.quantile:g} "
@@ -66,7 +66,7 @@ class Memorisation(api.SampleMetric):
             ),
             api.Column(
                 name="nearest-ratio",
-                better="higher",
+                better="neither",
                 protocol="median of d(training) / d(held-out), the larger set cut to the size of the smaller by seed, "
                 "Euclidean, float64",
                 description="Distance to the nearest training image over that to the nearest held-out image; about 1 "
@@ -74,7 +74,7 @@ class Memorisation(api.SampleMetric):
             ),
             api.Column(
                 name="authenticity",
-                better="higher",
+                better="neither",
                 protocol=authenticity,
                 description="Share of generated images that are no closer copies than training images are of "
                 "each other.",
@@ -91,12 +91,14 @@ class Memorisation(api.SampleMetric):
         super().__init__(config)
         self._neighbourhood = Once(self._measured)
 
-    def values(self, comparison: api.Comparison) -> Mapping[str, float]:
+    def values(self, comparison: api.Comparison) -> Mapping[str, float | str]:
         """{"near-copies": 0..1, "nearest-ratio": >= 0, "authenticity": 0..1, "authenticity-held-out": 0..1}.
 
+        None has a better side: noise copies nobody. There is no ratio where more than half of the generated images
+        equal a held-out image.
+
         Raises:
-            InvalidOutput: a side is missing or too small, unlike dimensions, features that are not finite, or more
-                than half of the generated images equal a held-out image.
+            InvalidOutput: a side is missing or too small, unlike dimensions, or features that are not finite.
         """
         found = self._neighbourhood(comparison)
         near = (found.to_training < found.reach) | (found.to_training == 0)
@@ -191,18 +193,14 @@ def _own(ids: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return equal_ids([ids[row] for row in rows], ids)
 
 
-def _median_ratio(training: NDArray[np.float64], held_out: NDArray[np.float64]) -> float:
-    """Median of training / held-out; a copy of both counts as 1.
-
-    Raises:
-        InvalidOutput: the median is infinite.
-    """
+def _median_ratio(training: NDArray[np.float64], held_out: NDArray[np.float64]) -> float | str:
+    """Median of training / held-out; a copy of both counts as 1. Why there is none, where it is infinite."""
     both = (training == 0) & (held_out == 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(both, 1.0, training / held_out)
     middle = float(np.median(ratio))
     if not np.isfinite(middle):
-        raise api.InvalidOutput("nearest-ratio: more than half of the generated images equal a held-out image")
+        return "more than half of the generated images equal a held-out image"
     return middle
 
 

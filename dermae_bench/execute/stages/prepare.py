@@ -18,6 +18,8 @@ from dermae_bench.plugin.decode import find_duplicates, read_image
 from dermae_bench.plugin.images import RESIZE_PROTOCOL
 from dermae_bench.plugin.splits import SplitSummary, divided_groups, summarise
 
+MOST_VALUES = 30
+"""Values of an attribute that are counted in the summary."""
 FEW = 10
 """A class with fewer test images is named in a warning."""
 
@@ -63,8 +65,20 @@ def prepare(context: StageContext) -> dict[str, Any]:
         "leaky": split.leaky,
         "resize": RESIZE_PROTOCOL if any(e.source is not None for e in kept) else "drawn at size",
         "skipped": skipped,
+        "attributes": {name: _values([e.attributes.get(name) for e in kept]) for name in names},
         "warnings": _warnings(split),
     }
+
+
+def _values(values: Sequence[str | float | None]) -> dict[str, Any]:
+    """What an attribute holds: images of each name (the most frequent first), or the range of a number."""
+    known = [value for value in values if value is not None]
+    unknown = len(values) - len(known)
+    if known and not any(isinstance(value, str) for value in known):
+        numbers = [float(value) for value in known]
+        return {"lowest": min(numbers), "highest": max(numbers), "unknown": unknown}
+    counted = Counter(str(value) for value in known).most_common(MOST_VALUES)
+    return {"images": dict(counted), "values": len(set(known)), "unknown": unknown}
 
 
 def _check_examples(examples: Sequence[Example], root: Task, leaky: str | None) -> None:

@@ -14,7 +14,8 @@ from dermae_bench.execute.stages.common import StageContext, Table, dataset_task
 from dermae_bench.execute.stages.extract import source_images
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.measures import Comparison, Features, Predictions
-from dermae_bench.scoring.labels import derive, task_of
+from dermae_bench.scoring.deriving import derive
+from dermae_bench.scoring.labels import task_of
 from dermae_bench.scoring.predictions import score_predictions
 from dermae_bench.scoring.samples import Sets, score_samples
 from dermae_bench.store.artifacts import Manifest

@@ -211,7 +211,7 @@ def test_predictions_are_per_image_and_scored_with_their_identity(bench: Bench) 
     work = {
         "of": "predictions", "metrics": [{"metric": "accuracy", "params": {}}], "rename": {}, "images": "test",
         "facts": {"precision": "fp32"}, "trained": task(data, "diagnosis"), "task": task(data, "malignancy"),
-        "resamples": 200, "subgroups": [{"attribute": "asymmetry", "bands": [0.5], "join": {}}],
+        "resamples": 200, "unvalidated": None, "subgroups": [{"attribute": "asymmetry", "bands": [0.5], "join": {}}],
     }  # fmt: skip
     scored = bench.do("score", work, {"predictions": predicted, "prepare": data}, "accuracy")
     (record,) = scored.summary["records"]

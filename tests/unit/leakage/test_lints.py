@@ -219,3 +219,19 @@ def test_reach_is_measured_between_lesions_and_needs_some() -> None:
     assert reach_of(features, ["one"] * 100, ids) is None
     assert reach_of(features[:10], groups[:10], ids[:10]) is None
     assert reach_of(np.zeros((100, 8), np.float32), groups, ids) is None
+
+
+def test_names_that_differ_in_spelling_alone_are_told_across_splits() -> None:
+    data = drawn()
+    groups, splits = list(data.groups), list(data.splits)
+    first = next(i for i, split in enumerate(splits) if split == "train")
+    second = next(i for i, split in enumerate(splits) if split == "test")
+    clean = replace(data.images(), groups=tuple(groups))
+    assert "spelled-alike" not in lint_real(clean).counts
+    for one, other in (("HAM_0003121", "ham-0003121"), ("HAM_0003121", "HAM\u200b_0003121"), ("L 12", "\uff2c 12")):
+        groups[first], groups[second] = one, other
+        found = only(lint_real(replace(clean, groups=tuple(groups))), "spelled-alike")
+        assert set(found.groups) == {one, other} and found.splits == ("train", "test")
+    # one digit more is another lesion
+    groups[first], groups[second] = "lesion-1-2", "lesion-12"
+    assert "spelled-alike" not in lint_real(replace(clean, groups=tuple(groups))).counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from dermae_bench.builtin.metrics.operating_points import SpecificityAt95Sensiti
 from dermae_bench.errors import UserError
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.measures import Predictions
-from dermae_bench.scoring.labels import derive
+from dermae_bench.scoring.deriving import derive
 from dermae_bench.scoring.predictions import score_predictions
 from dermae_bench.scoring.subgroups import UNKNOWN, in_words, subgroups
 
@@ -53,7 +54,8 @@ def said(task: Task = DIAGNOSIS, count: int = 90, seed: int = 0, **more: Any) ->
 def scored(predictions: Predictions, *metrics: str, trained: Task = DIAGNOSIS, **work: Any) -> Any:
     about = {
         "metrics": [{"metric": name, "params": {}} for name in metrics], "rename": {}, "images": "test",
-        "facts": {"precision": "fp32"}, "resamples": 300, "subgroups": [], "trained": {"name": trained.name}, **work,
+        "facts": {"precision": "fp32"}, "resamples": 300, "subgroups": [], "unvalidated": None,
+        "trained": {"name": trained.name}, **work,
     }  # fmt: skip
     return score_predictions(about, predictions, PREPARED, lambda name, params: METRICS[name](METRICS[name].Config()))
 
@@ -88,6 +90,24 @@ def test_a_derived_task_is_another_identity_and_its_positive_class_stands_where_
     assert specificity["value"] is not None
 
 
+def test_confident_answers_keep_their_order_when_they_are_derived() -> None:
+    draw = np.random.default_rng(0)
+    sure = said()
+    # 100 to 300 nats between classes: probabilities are 0 and 1 in float32, and their order is not lost
+    logits = (sure.logits * 100).astype(np.float32)
+    derived = derive(replace(sure, logits=logits), MALIGNANCY, TASKS)
+    exact = np.logaddexp(logits[:, 0].astype(float), logits[:, 2].astype(float)) - logits[:, 1]
+    gap = derived.logits[:, 1].astype(float) - derived.logits[:, 0]
+    assert np.allclose(gap, exact, rtol=1e-5, atol=1e-4)
+    assert len(np.unique(gap)) == len(gap)
+    # and where nothing is extreme, sums of probabilities are what they were
+    calm = derive(sure, MALIGNANCY, TASKS)
+    assert np.allclose(calm.probabilities[:, 1], sure.probabilities[:, [0, 2]].sum(axis=1), atol=1e-6)
+    # a constant of an image changes nothing
+    moved = derive(replace(sure, logits=sure.logits + draw.normal(size=(90, 1)).astype(np.float32)), MALIGNANCY, TASKS)
+    assert np.allclose(moved.logits[:, 1] - moved.logits[:, 0], calm.logits[:, 1] - calm.logits[:, 0], atol=1e-4)
+
+
 def test_a_number_that_does_not_exist_leaves_the_others() -> None:
     two = said()
     absent = two.at(np.flatnonzero(two.labels != 2))
@@ -97,8 +117,9 @@ def test_a_number_that_does_not_exist_leaves_the_others() -> None:
     assert balanced["value"] is None and "no image of bcc" in balanced["reason"]
     assert found.summary["columns"] == ["accuracy"] and len(found.replicates) == 1
     # a threshold that cannot be frozen is no threshold
-    (first, *_) = scored(derive(said(), MALIGNANCY, TASKS), "specificity-at-95-sensitivity").summary["records"]
-    assert first["value"] is None and "val" in first["reason"]
+    why = "it has learnt from val"
+    asked = scored(derive(said(), MALIGNANCY, TASKS), "specificity-at-95-sensitivity", unvalidated=why)
+    assert {r["reason"] for r in asked.summary["records"]} == {why}
 
 
 def test_where_nothing_varies_there_is_no_interval() -> None:

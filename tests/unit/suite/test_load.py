@@ -372,6 +372,20 @@ def test_what_the_images_cannot_give_is_told_with_places(tmp_path: Path) -> None
     assert data_problems(tmp_path, None, subgroups=wrong, sample_metrics=by) == []
 
 
+def test_what_needs_a_class_needs_a_generator_that_is_asked_for_one(tmp_path: Path) -> None:
+    metrics = [
+        {"metric": "fd", "extractor": "lite0"},
+        {"metric": "kid", "extractor": "lite0", "by": "class"},
+        {"metric": "cas", "classifier": "cnn"},
+    ]
+    both, one = ([{"samples": names, "count": 10}] for names in (["ddpm", "guided"], ["ddpm"]))
+    assert data_problems(tmp_path, sample_metrics=metrics, generator_rows=both) == []
+    assert data_problems(tmp_path, sample_metrics=metrics, generator_rows=one) == [
+        f"{what} needs a generator that is asked for a class, and no generator row has one"
+        for what in ("by: class", "cas")
+    ]
+
+
 def test_a_positive_class_is_needed_somewhere(tmp_path: Path) -> None:
     metrics = ["accuracy", "auc-binary"]
     assert data_problems(tmp_path, prediction_metrics=metrics) == []

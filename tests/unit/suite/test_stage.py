@@ -33,7 +33,8 @@ def test_a_key_is_32_hex_digits_of_the_canonical_parts() -> None:
         ({"work": {"model": {"params": {"lr": 0.5, "arch": "vit"}}, "seed": 0}}, ["model.params.lr: 0.02 -> 0.5"]),
         ({"work": {"model": {"params": {"lr": 0.02}}, "seed": 0}}, ["model.params.arch: vit -> None"]),
         ({"plugins": {"timm": "9999"}}, ["source of plugin timm changed"]),
-        ({"plugins": {"timm": "0123", "f1": "1"}}, ["source of plugin f1 changed"]),
+        ({"plugins": {"timm": "0123", "f1": "1"}}, ["plugin f1 added"]),
+        ({"plugins": {}}, ["plugin timm left out"]),
         ({"libraries": {"torch": "2.11"}}, ["torch 2.10 -> 2.11"]),
         ({"harness": {"execute/run.py": "ffff"}}, ["execute/run.py of dermae-bench changed"]),
         ({"inputs": {"prepare": "bad"}}, ["input prepare changed"]),
@@ -47,6 +48,11 @@ def test_a_key_is_32_hex_digits_of_the_canonical_parts() -> None:
 )
 def test_differences_are_told_in_words(change: dict[str, Any], words: list[str]) -> None:
     assert differences(PARTS, {**PARTS, **change}) == words
+
+
+def test_metrics_are_told_by_name() -> None:
+    old, new = ([{"metric": name, "params": {}} for name in names] for names in (("accuracy", "ece"), ("accuracy",)))
+    assert differences({"work": {"metrics": old}}, {"work": {"metrics": new}}) == ["metrics: accuracy, ece -> accuracy"]
 
 
 def test_long_values_are_cut() -> None:
