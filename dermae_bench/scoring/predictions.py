@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from dermae_bench.errors import InvalidOutput
 from dermae_bench.plugin.measures import Column, PredictionMetric, Predictions
 from dermae_bench.scoring.records import MetricOf, record
-from dermae_bench.scoring.resampling import Resampled, resample
+from dermae_bench.scoring.resampling import Draws, Resampled, resample
 from dermae_bench.scoring.subgroups import subgroups
+
+FEW = 0.05
+"""Share of resamples without some class above which a reader is warned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,12 @@ def score_predictions(
         metric_of: builds a metric plugin.
     """
     base = _facts(work, predictions, prepared)
-    parts = [part for asked in work["subgroups"] for part in subgroups(predictions, asked)]
+    draws = Draws(predictions.groups, work["resamples"])
+    parts = [
+        (part, Draws(part.predictions.groups, work["resamples"]))
+        for asked in work["subgroups"]
+        for part in subgroups(predictions, asked)
+    ]
     records: list[dict[str, Any]] = []
     inside: list[dict[str, Any]] = []
     per_class: dict[str, list[float | None]] = {}
@@ -60,7 +68,7 @@ def score_predictions(
         assert isinstance(metric, PredictionMetric)
         columns = _columns(metric, work)
         unseen = work["unvalidated"] if metric.validates and predictions.validation is None else None
-        whole = _measure(metric, predictions, work["resamples"], unseen)
+        whole = _measure(metric, predictions, draws, unseen)
         records += _records(columns, whole, base)
         if whole.resampled is not None:
             found = whole.resampled
@@ -68,9 +76,9 @@ def score_predictions(
         if whole.reason is None:
             for name, values in metric.per_class(predictions).items():
                 per_class[name] = [None if np.isnan(value) else float(value) for value in values]
-        for part in parts:
+        for part, drawn in parts:
             facts = {**base, **part.facts}
-            inside += _records(columns, _measure(metric, part.predictions, work["resamples"], unseen), facts)
+            inside += _records(columns, _measure(metric, part.predictions, drawn, unseen), facts)
     return Scored(
         summary={
             "records": records,
@@ -79,7 +87,7 @@ def score_predictions(
             "classes": list(predictions.task.classes),
             "per_class": per_class,
             "columns": list(kept),
-            "warnings": [],
+            "warnings": _warnings(predictions, draws),
         },
         replicates=_stacked([pair[0] for pair in kept.values()]),
         jackknife=_stacked([pair[1] for pair in kept.values()]),
@@ -109,13 +117,22 @@ def _columns(metric: PredictionMetric, work: Mapping[str, Any]) -> dict[str, Col
     return {name: replace(column, name=work["rename"].get(name, name)) for name, column in found.items()}
 
 
-def _measure(metric: PredictionMetric, predictions: Predictions, resamples: int, unseen: str | None) -> _Measured:
+def _warnings(predictions: Predictions, draws: Draws) -> list[str]:
+    share = draws.lacking(predictions.labels)
+    if share <= FEW:
+        return []
+    lost = f"{predictions.task.name}: in {share:.0%} of the resamples a class has no image"
+    return [f"{lost}, so intervals of means over classes lean upwards"]
+
+
+def _measure(metric: PredictionMetric, predictions: Predictions, draws: Draws, unseen: str | None) -> _Measured:
     """Args: unseen: why the metric cannot have what it would freeze its threshold on."""
     if unseen is not None:
         return _Measured(values={}, resampled=None, reason=unseen)
     try:
         values = metric.values(predictions)
-        return _Measured(values=values, resampled=resample(metric, predictions, resamples), reason=None)
+        found = resample(metric, predictions, draws)
+        return _Measured(values=values, resampled=found, reason=None)
     except InvalidOutput as error:
         # a number that does not exist here (a class is absent) must not take the others with it
         return _Measured(values={}, resampled=None, reason=str(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,17 +35,42 @@ class Resampled:
         return standard_error(self.replicates[column])
 
 
-def resample(metric: PredictionMetric, predictions: Predictions, resamples: int, seed: int = 0) -> Resampled | None:
-    """None where the metric has no vectorised form. Every score stage takes seed 0, so that its draws are aligned."""
-    weights = cluster_weights(predictions.groups, resamples, seed)
-    step = max(1, BLOCK // max(1, len(predictions.labels)))
-    blocks = (weights[first : first + step] for first in range(0, resamples, step))
-    replicates = _values(metric, predictions, blocks)
+class Draws:
+    """The weights of one set of images, made once for all metrics: drawing costs more than most metrics do.
+
+    Args:
+        groups: (N,) lesion of each image.
+        resamples: R.
+        seed: every score stage takes 0, so that its draws are aligned with those of others on the same images.
+    """
+
+    def __init__(self, groups: Sequence[str], resamples: int, seed: int = 0) -> None:
+        self.groups = groups
+        self._weights = cluster_weights(groups, resamples, seed)
+        self._step = max(1, BLOCK // max(1, len(groups)))
+
+    def bootstrap(self) -> Iterator[NDArray[np.float32]]:
+        """(k, N) in blocks, R in all."""
+        yield from (self._weights[i : i + self._step] for i in range(0, len(self._weights), self._step))
+
+    def left_out(self) -> Iterator[NDArray[np.float32]]:
+        """(k, N) in blocks, one row a lesion."""
+        lesions = len(set(self.groups))
+        yield from (leave_one_out(self.groups, i, i + self._step) for i in range(0, lesions, self._step))
+
+    def lacking(self, labels: NDArray[np.int64]) -> float:
+        """Share of the bootstrap in which a class that the images have is not drawn."""
+        present = np.unique(labels)
+        lost = [(block @ (labels[:, None] == present)) == 0 for block in self.bootstrap()]
+        return float(np.concatenate(lost).any(axis=1).mean())
+
+
+def resample(metric: PredictionMetric, predictions: Predictions, draws: Draws) -> Resampled | None:
+    """A metric under draws of the lesions of `predictions`; None where the metric has no vectorised form."""
+    replicates = _values(metric, predictions, draws.bootstrap())
     if replicates is None:
         return None
-    lesions = len(set(predictions.groups))
-    left_out = (leave_one_out(predictions.groups, first, first + step) for first in range(0, lesions, step))
-    jackknife = _values(metric, predictions, left_out)
+    jackknife = _values(metric, predictions, draws.left_out())
     assert jackknife is not None
     return Resampled(replicates=replicates, jackknife=jackknife)
 

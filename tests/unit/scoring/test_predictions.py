@@ -129,6 +129,17 @@ def test_where_nothing_varies_there_is_no_interval() -> None:
     assert record["value"] == 1 and record["low"] is None and record["high"] is None
 
 
+def test_a_class_that_resamples_lose_is_told() -> None:
+    assert scored(said(), "accuracy").summary["warnings"] == []
+    rare = said()
+    rare.labels[rare.labels == 2] = 0
+    rare.labels[:3] = 2
+    (text,) = scored(rare, "balanced-accuracy").summary["warnings"]
+    # one lesion of thirty is left out of (29/30)^30 = 36 % of the resamples
+    share = int(text.split("in ")[1].split("%")[0])
+    assert 28 <= share <= 44 and "lean upwards" in text
+
+
 def test_subgroups_add_up_and_have_identities_of_their_own() -> None:
     sexes = ["female", "male", None] * 30
     predictions = said(attributes={"sex": sexes, "age": [float(i) for i in range(90)]})
