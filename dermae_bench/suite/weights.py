@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -73,13 +74,17 @@ def resolve_names(suite: dict[str, Any], given: Iterable[GivenAt]) -> list[Findi
 
 
 def content_findings(suite: Mapping[str, Any], file_digest: Callable[[Path], str]) -> Iterator[Finding]:
-    """Entries whose file is there and is not the one that `sha256` says, and digests that are none.
+    """Entries whose file is there and is not the one that `sha256` says, folders, and digests that are none.
 
     Args:
         suite: normalised JSON.
         file_digest: SHA-256 of a file's bytes, in hex.
     """
     for at, entry in _entries(suite):
+        with contextlib.suppress(OSError):
+            # a path that cannot even be asked about is told where its file is read
+            if absolute(entry["path"]).is_dir():
+                yield Finding((*at, "path"), f"the weights {at[-1]!r} are a folder", "name the file in it")
         stated = entry.get("sha256")
         if not isinstance(stated, str):
             continue

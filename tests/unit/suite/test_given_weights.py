@@ -113,6 +113,8 @@ def test_a_file_that_cannot_be_read_is_told(here: Path) -> None:
 
     (one,) = problems(here, {"net": {"path": "data/net.pth", "sha256": SHA256}}, file_digest=refuse)
     assert "the weights 'net' cannot be read: [Errno 13] Permission denied" in one
+    (one,) = problems(here, {"net": {"path": "data", "sha256": SHA256}})
+    assert "the weights 'net' are a folder" in one
     (one,) = problems(here, {"net": {"path": "n" * 300, "sha256": SHA256}})
     assert "File name too long" in one
 
