@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "score": ("replicates.npy", "jackknife.npy"),
 }
 """Kind -> the files that a results folder is made of; of the other kinds it takes the manifest alone."""
+WIDTHS = (80, 200)
+"""Least and most columns of a board on the terminal, whatever its width."""
+UNKNOWN_WIDTH = 160
+"""Columns of a board where nobody looks at a terminal: pipes and files."""
 LONGEST_REASON = 300
 """Characters of a failure's reason on the terminal; `show` tells the rest."""
 
@@ -60,17 +65,21 @@ def publish(session: Session, form: str, mend: Callable[[Sequence[Stage]], None]
     """
     # by its name inside the results folder, which may be moved or mounted elsewhere
     memo = session.store.root / "boards" / f"{digest_of(session.folder.name)[:32]}.json"
-    known = _unchanged(memo, _state(session), session.folder)
+    before, width = _state(session), _width()
+    texts = _unchanged(memo, before, session.folder)
+    known = texts.get(str(width))
     if known is None:
         _mend_damaged(session, mend)
         try:
-            known = _build(session, session.folder)
-            about = {"state": _state(session), "files": _digests(session.folder), "text": known}
+            known = _build(session, session.folder, width)
+            now = _state(session)
+            others = texts if now == before else {}
+            about = {"state": now, "files": _digests(session.folder), "text": {**others, str(width): known}}
             write_text(memo, json.dumps(about), durable=False)
         except OSError as error:
             if error.errno not in {errno.EROFS, errno.EACCES, errno.EPERM}:
                 raise
-            known = _as_published(session, error)
+            known = _as_published(session, error, width)
     if form == "table":
         for board in ("generators", "classifiers"):
             if known[board]:
@@ -80,6 +89,12 @@ def publish(session: Session, form: str, mend: Callable[[Sequence[Stage]], None]
     else:
         for board in ("generators", "classifiers"):
             click.echo((session.folder / f"{board}.{form}").read_text())
+
+
+def _width() -> int:
+    """Columns of the terminal, within `WIDTHS`."""
+    columns = shutil.get_terminal_size(fallback=(UNKNOWN_WIDTH, 24)).columns
+    return min(max(columns, WIDTHS[0]), WIDTHS[1])
 
 
 def _mend_damaged(session: Session, mend: Callable[[Sequence[Stage]], None] | None) -> None:
@@ -99,10 +114,10 @@ def _mend_damaged(session: Session, mend: Callable[[Sequence[Stage]], None] | No
         mend(damaged)
 
 
-def _as_published(session: Session, refused: OSError) -> dict[str, str]:
+def _as_published(session: Session, refused: OSError, width: int) -> dict[str, str]:
     """The boards' text where nothing can be written: right if what lies there is what would be written."""
     with tempfile.TemporaryDirectory() as place:
-        known = _build(session, Path(place))
+        known = _build(session, Path(place), width)
         there = _digests(session.folder) if session.folder.is_dir() else {}
         if any(there.get(name) != digest for name, digest in _digests(Path(place)).items()):
             raise refused
@@ -134,22 +149,23 @@ def _state(session: Session) -> str:
     return digest_of([sources, stages, written, [row.row for row in session.rows], figures, published])
 
 
-def _unchanged(memo: Path, state: str, folder: Path) -> dict[str, str] | None:
+def _unchanged(memo: Path, state: str, folder: Path) -> dict[str, dict[str, str]]:
+    """Width -> the boards' text; empty where anything differs from what they were made of."""
     try:
         known = json.loads(memo.read_bytes())
         if known["state"] != state:
-            return None
+            return {}
         for name, digest in known["files"].items():
             if digest_file(folder / name) != digest:
-                return None
+                return {}
     except (OSError, ValueError, LookupError, TypeError):
         # no memo, or files that were removed: everything is built again
-        return None
-    text: dict[str, str] = known["text"]
-    return text
+        return {}
+    texts: dict[str, dict[str, str]] = known["text"]
+    return texts
 
 
-def _build(session: Session, folder: Path) -> dict[str, str]:
+def _build(session: Session, folder: Path, width: int) -> dict[str, str]:
     from dermae_bench.report.collect import Collector
     from dermae_bench.report.evidence import write_evidence
     from dermae_bench.report.export import terminal_table, write
@@ -177,10 +193,10 @@ def _build(session: Session, folder: Path) -> dict[str, str]:
         ]
     facts += [f"warning: {text}" for text in boards.warnings]
     return {
-        "generators": terminal_table(boards, "generators", 160)
+        "generators": terminal_table(boards, "generators", width)
         if any(r.board == "generators" for r in boards.rows)
         else "",
-        "classifiers": terminal_table(boards, "classifiers", 160)
+        "classifiers": terminal_table(boards, "classifiers", width)
         if any(r.board == "classifiers" for r in boards.rows)
         else "",
         "facts": "\n".join(facts),

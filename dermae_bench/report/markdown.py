@@ -12,7 +12,9 @@ from dermae_bench.report.words import (
     about,
     apart_notes,
     apart_reasons,
+    blank,
     columns_of,
+    legend,
     marks_of,
     notes_of,
     pair_text,
@@ -30,6 +32,7 @@ def markdown(boards: Boards, table: Table) -> str:
     for section, lines in table.sections():
         out += [f"## {safe(section_title(table.board, section))}", "", *_rows(table, lines), ""]
         apart = [f"- {letter}, apart from the ranking: {safe(why)}" for letter, why in apart_notes(lines)]
+        apart += [f"- `{sign}`: {safe(meaning)}" for sign, meaning in legend(table, lines, columns_of(table, lines))]
         out += [*apart, ""] if apart else []
     if not table.lines:
         out += ["This suite has no such rows.", ""]
@@ -67,7 +70,10 @@ def _rows(table: Table, lines: Sequence[Line]) -> Iterator[str]:
         first = line.cells[table.metrics[0].key] if table.metrics else Cell()
         named = [safe(line.info.names.get(name, "")) for name in names]
         named[0] += "".join(f" ({safe(mark)})" for mark in marks_of(line))
-        cells = [_cell(line.cells[column.key], places[column.key], letters) for column in metrics]
+        cells = [
+            "-" if blank(table, line, column) else _cell(line.cells[column.key], places[column.key], letters)
+            for column in metrics
+        ]
         pairs = {pair.metric: safe(pair_text(pair)) for pair in line.reported}
         cells += [pairs.get(metric, "") for metric in table.paired]
         costs = [cost(name, line.info.costs.get(name)) for name in table.costs]

@@ -76,8 +76,8 @@ def spread(cell: Cell, places: int | None) -> str:
 
 
 def standard_error(cell: Cell, places: int | None) -> str:
-    """`± error` over test sets, empty where there is none."""
-    return "" if cell.error is None else f"± {shown(cell.error, places)} test sets"
+    """`s.e. error` over test sets, empty where there is none; `±` is for seeds alone."""
+    return "" if cell.error is None else f"s.e. {shown(cell.error, places)}"
 
 
 def _places(size: float) -> int:

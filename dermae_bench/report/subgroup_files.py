@@ -28,8 +28,8 @@ def cells(inside: Inside) -> Iterator[list[Value]]:
     names = [*own, *sorted({name for block in found for name in block.info.names} - set(own))]
     yield [
         "board", *names, "kind", "metric", "unit", "better", "attribute", "subgroup", "images", "lesions",
-        "real images", "value", "low", "high", "error", "sd", "place", "not compared", "gap", "gap low", "gap high",
-        "status", "identity",
+        "real images", "value", "low", "high", "error", "sd", "floor", "place", "not compared", "gap", "gap low",
+        "gap high", "status", "identity",
     ]  # fmt: skip
     for block in found:
         info = block.info
@@ -40,8 +40,8 @@ def cells(inside: Inside) -> Iterator[list[Value]]:
                 yield [
                     info.board, *named, info.kind, measure.metric, measure.unit, measure.better, block.attribute,
                     part.subgroup, part.n, part.lesions, part.real, part.value, part.low, part.high, part.error,
-                    part.sd, place(measure, part), part.aside, *([gap.value, gap.low, gap.high] if gap else [None] * 3),
-                    part.status, part.identity,
+                    part.sd, part.floor, place(measure, part), part.aside,
+                    *([gap.value, gap.low, gap.high] if gap else [None] * 3), part.status, part.identity,
                 ]  # fmt: skip
 
 

@@ -7,8 +7,8 @@ from dermae_bench.report.subgroups import LEAST_IMAGES, LEAST_LESIONS, Block, Me
 
 HOW_TO_READ = (
     (
-        "A line is a subgroup: its images alone, the mean over seeds, [95 % interval over other test sets], ± standard "
-        "deviation over seeds."
+        "A line is a subgroup: its images alone (generators by attribute: all generated images beside its real "
+        "ones), the mean over seeds, [95 % interval over other test sets], ± standard deviation over seeds."
     ),
     (
         "Gap: best minus worst. Its interval is gap ± z √(e1² + e2²) with e1, e2 the standard errors of both over test "
@@ -25,6 +25,13 @@ HOW_TO_READ = (
         "by that alone, and ECE is larger over few images. Metrics of which neither more nor less is better are in "
         "subgroups.csv."
     ),
+)
+
+
+WHOLE = (
+    "A number compares all images of this row with the real ones of one subgroup: it tells which real images they lie "
+    "nearest to. Held-out real images (the floor) differ in the same way, so there is no worst, best or gap of the "
+    "generator's doing."
 )
 
 
@@ -64,11 +71,17 @@ def gap_text(measure: Measure, places: int | None) -> str:
 
 
 def part_text(part: Part, places: int | None) -> str:
-    """``0.812 [0.780, 0.840] ± 0.010 seeds``; a dash where there is no number, the reason stands in the notes."""
+    """``0.812 [0.780, 0.840] ± 0.010 seeds (real images 0.9)``; a dash where there is no number: notes tell why."""
     if part.value is None:
         return "-"
     seeds = "" if part.sd is None else f"± {shown(part.sd, places)} seeds"
-    return " ".join(filter(None, (shown(part.value, places), range_text(part.low, part.high, places), seeds)))
+    numbers = (shown(part.value, places), range_text(part.low, part.high, places), seeds)
+    return " ".join(filter(None, (*numbers, f"({floor})" if (floor := floor_text(part, places)) else "")))
+
+
+def floor_text(part: Part, places: int | None) -> str:
+    """``real images 0.9``, empty where none stand beside."""
+    return "" if part.floor is None else f"real images {shown(part.floor, places)}"
 
 
 def notes(block: Block) -> list[str]:
@@ -82,7 +95,9 @@ def notes(block: Block) -> list[str]:
                 metrics[measure.metric], names[part.subgroup] = None, None
             elif part.aside:
                 aside.setdefault(part.aside, {})[part.subgroup] = None
-    found = [f"neither worst nor best: {', '.join(names)} ({reason})" for reason, names in aside.items()]
+    found = [WHOLE] if block.whole else []
+    placed = "to be read with care" if block.whole else "neither worst nor best"
+    found += [f"{placed}: {', '.join(names)} ({reason})" for reason, names in aside.items()]
     found += [f"no {', '.join(m)} of {', '.join(names)}: {reason}" for reason, (m, names) in missing.items()]
     return found
 

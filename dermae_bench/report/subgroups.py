@@ -4,6 +4,9 @@ A gap is best minus worst of the means over seeds. Its interval is gap ± z sqrt
 errors over test sets: unlike subgroups hold unlike images, so they are taken as independent; a lesion with images in
 both makes the interval wider than it need be. Best and worst are chosen by the same numbers, so z is Bonferroni's over
 all pairs of eligible subgroups (95 % together).
+
+A generator is not asked for attributes: inside a subgroup all of its images stand against the real ones. Real images
+differ between these numbers in the same way, so there is no worst, best or gap; the real images' number stands beside.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from dermae_bench.scoring.subgroups import UNKNOWN
 
 LEAST_IMAGES, LEAST_LESIONS = 10, 2
 """Of a subgroup that may be called worst or best."""
+ALL = "all"
+"""Of the generated images, beside the real ones of each subgroup."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +56,8 @@ class Part:
     """Why it is neither worst nor best; empty where it may be."""
     identity: str
     """First 8 hex digits of the digest of its identity."""
+    floor: float | None = None
+    """The same of held-out real images, beside all images of a generator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +76,13 @@ class Measure:
     unit: str
     better: str
     parts: tuple[Part, ...]
+    generated: str = ""
+    """Images of a generator: those of the `same` class as the real ones, or `all` beside those of each subgroup."""
     worst: str = ""
     best: str = ""
     gap: Gap | None = None
-    """None where fewer than two subgroups may be compared, or no direction is better."""
+    """None where fewer than two subgroups may be compared, no direction is better, or all generated images stand
+    beside each."""
 
     def part(self, subgroup: str) -> Part | None:
         return next((part for part in self.parts if part.subgroup == subgroup), None)
@@ -89,6 +99,11 @@ class Block:
     @property
     def subgroups(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(part.subgroup for measure in self.measures for part in measure.parts))
+
+    @property
+    def whole(self) -> bool:
+        """Whether all generated images stand beside the real ones of each subgroup."""
+        return any(measure.generated == ALL for measure in self.measures)
 
     @property
     def section(self) -> str:
@@ -124,6 +139,7 @@ def blocks(boards: Boards, board: Board) -> tuple[Block, ...]:
         )
         for (row, attribute), by_metric in found.items()
     ]
+    made = [_beside_real(block, made) if block.whole and block.info.kind == "measured" else block for block in made]
     return tuple(sorted(made, key=lambda b: (b.section, b.attribute, KINDS.index(b.info.kind), b.name, b.info.row)))
 
 
@@ -139,12 +155,40 @@ def identities(boards: Boards, board: Board) -> dict[str, Mapping[str, Any]]:
     return dict(sorted(found.items()))
 
 
+def _beside_real(block: Block, made: Sequence[Block]) -> Block:
+    """The block with the numbers of the real-images floor in its parts: the floor of its n, else the largest."""
+
+    def unlike(floor: Block) -> tuple[bool, int]:
+        n = max((part.n or 0 for measure in floor.measures for part in measure.parts), default=0)
+        return floor.info.names.get("n") != block.info.names.get("n"), -n
+
+    floors = [
+        b for b in made if b.info.kind == "floor" and (b.section, b.attribute) == (block.section, block.attribute)
+    ]
+    if not floors:
+        return block
+    known = {
+        (measure.metric, part.subgroup): part.value
+        for measure in min(floors, key=unlike).measures
+        for part in measure.parts
+    }
+    measures = tuple(
+        replace(
+            measure,
+            parts=tuple(replace(part, floor=known.get((measure.metric, part.subgroup))) for part in measure.parts),
+        )
+        for measure in block.measures
+    )
+    return replace(block, measures=measures)
+
+
 def _measure(metric: str, values: Mapping[str, Sequence[Record]], info: RowInfo) -> Measure:
     parts = tuple(_part(value, records, info) for value, records in values.items())
     head = next(iter(values.values()))[0]
-    measure = Measure(metric=metric, unit=head.unit, better=head.better, parts=parts)
+    generated = head.identity["subgroup"].get("generated", "")
+    measure = Measure(metric=metric, unit=head.unit, better=head.better, parts=parts, generated=generated)
     able = [part for part in parts if not part.aside]
-    if head.better not in ("higher", "lower") or len(able) < 2:
+    if head.better not in ("higher", "lower") or len(able) < 2 or generated == ALL:
         return measure
     sign = 1.0 if head.better == "higher" else -1.0
     ordered = sorted(able, key=lambda part: sign * (part.value or 0.0))
@@ -155,8 +199,10 @@ def _measure(metric: str, values: Mapping[str, Sequence[Record]], info: RowInfo)
 def _gap(best: Part, worst: Part, compared: int) -> Gap:
     assert best.value is not None and worst.value is not None
     value = abs(best.value - worst.value)
-    if best.error is None or worst.error is None:
+    if None in (best.error, worst.error, best.low, worst.low):
+        # where one of them does not vary in this sample, nothing is known of how far it would elsewhere
         return Gap(value=value, low=None, high=None)
+    assert best.error is not None and worst.error is not None
     pairs = compared * (compared - 1) / 2
     half = statistics.NormalDist().inv_cdf(1 - 0.025 / pairs) * math.hypot(best.error, worst.error)
     return Gap(value=value, low=value - half, high=value + half)

@@ -15,6 +15,7 @@ from dermae_bench.report.words import (
     apart_reasons,
     columns_of,
     kind_of,
+    legend,
     place_text,
     section_title,
     state,
@@ -56,29 +57,37 @@ def _section(leaderboard: Table, section: str, lines: Sequence[Line], width: int
     out = [fitted(section_title(leaderboard.board, section), width).rstrip()]
     rows, kept = _rows(columns, width, 1 + len(names) + bool(metrics))
     out += rows
-    hidden = len(columns) - kept
+    fitting = metrics[: kept - 1 - len(names)]
+    hidden = [column.key for column in metrics[len(fitting) :]]
     if hidden:
-        out.append(
-            fitted(f"({hidden} more column{'s' if hidden > 1 else ''} in {leaderboard.board}.csv)", width).rstrip()
-        )
+        out += _told(f"(also in {leaderboard.board}.csv: {', '.join(hidden)})", width, 1)
     for line in lines:
         if line.info.status != "ok":
             name = " / ".join(line.info.names.get(name, "") for name in names)
             out.append(fitted(f"! {name}: {state(line)}", width).rstrip())
     for mark, letter in marks.items():
-        out += textwrap.wrap(f"[{letter}] {visible(mark)}", width, subsequent_indent="    ")
+        out += _told(f"[{letter}] {mark}", width, 4)
     for letter, why in apart_notes(lines):
-        out += textwrap.wrap(f"{letter}: apart, {visible(why)}", width, subsequent_indent="    ")
-    told = [cell for line in lines for cell in line.cells.values()]
+        out += _told(f"{letter}: apart, {why}", width, 4)
+    for sign, meaning in legend(leaderboard, lines, fitting):
+        out += _told(f"{sign}: {meaning}", width, len(sign) + 2 if len(sign) < 4 else 4)
+    told = [line.cells[column.key] for line in lines for column in fitting]
     keys = [_INTERVAL] if any(cell.low is not None for cell in told) else []
     keys += [_SEEDS] if any(cell.sd is not None for cell in told) else []
     return "\n".join([*out, *([fitted("; ".join(keys), width).rstrip()] if keys else [])])
 
 
+def _told(text: str, width: int, indent: int) -> list[str]:
+    """Words under a table, over as many lines as they need."""
+    wrapped = textwrap.wrap(visible(text, 4000), width, subsequent_indent=" " * indent, break_on_hyphens=False)
+    # wide letters: `wrap` counts letters, not columns
+    return [fitted(line, width).rstrip() for line in wrapped]
+
+
 def _number(cell: Cell, places: int | None, letters: Mapping[str, str]) -> str:
-    """``0.812 [0.780, 0.840] ± 0.010 A``."""
+    """``0.812 [0.780, 0.840] ± 0.010 A``; `!` where a line under the table tells what is missing, `-` for nothing."""
     if cell.value is None:
-        return "-"
+        return "!" if cell.reason else "-"
     seeds = "" if cell.sd is None else f"± {shown(cell.sd, places)}"
     parts = (shown(cell.value, places), interval(cell, places), seeds, letters.get(cell.apart, ""))
     return " ".join(filter(None, parts))

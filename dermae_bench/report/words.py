@@ -21,6 +21,16 @@ _RANKS = (
     "other '=': equal values. The first metric orders the rows; rank 1 is bold."
 )
 _APART = " Numbers of another identity stand apart, with a letter that is explained under the table."
+_BLANK = (
+    "this row cannot have this metric. An unconditional generator has no classes (class-agreement, cas, metrics "
+    "that read labels, boards by class); without held-out images nothing is said of copies; noise has nothing but "
+    "features."
+)
+_NEAR_COPIES = (
+    "about the stated quantile (0.01 unless the suite says otherwise) is what held-out photographs have. Blurred "
+    "samples can lie near training images, too: read it beside nearest-ratio. None of the columns on memorisation "
+    "has a better side: noise copies nobody."
+)
 CONTAMINATION = (
     (
         "A line is something that learnt; a cell says what may have shown it the images of this test set, through its "
@@ -87,8 +97,8 @@ def how_to_read(boards: Boards, table: Table) -> str:
     if any(cell.low is not None for cell in cells):
         meaning = f" ({boards.interval})" if boards.interval else ""
         told.append(
-            f"[interval{meaning}]: the same models on other test sets of as many lesions (its standard error: ± test "
-            "sets in report.html, error in the CSV file)"
+            f"[interval{meaning}]: the same models on other test sets of as many lesions (its standard error: s.e. in "
+            "report.html, error in the CSV file)"
         )
     if any(cell.sd is not None for cell in cells):
         told.append("± seeds: standard deviation over other trainings, on this test set")
@@ -126,6 +136,23 @@ def columns_of(table: Table, lines: Sequence[Line]) -> tuple[MetricColumn, ...]:
 
     found = tuple(column for column in table.metrics if any(said(column, line) for line in lines))
     return found or table.metrics
+
+
+def blank(table: Table, line: Line, column: MetricColumn) -> bool:
+    """Whether a generator or floor cannot give what the metric reads: it was asked for nothing, so nothing is open."""
+    cell = line.cells[column.key]
+    asked = cell.value is not None or cell.reason or cell.identity
+    return table.board == "generators" and line.info.kind != "reported" and not (asked or column.published)
+
+
+def legend(table: Table, lines: Sequence[Line], columns: Sequence[MetricColumn]) -> list[tuple[str, str]]:
+    """(sign or metric, what it means) for under the table of a section that shows these columns."""
+    found = []
+    if any(blank(table, line, column) for line in lines for column in columns):
+        found.append(("-", _BLANK))
+    if any(column.key.partition("[")[0] == "near-copies" for column in columns):
+        found.append(("near-copies", _NEAR_COPIES))
+    return found
 
 
 def state(line: Line) -> str:

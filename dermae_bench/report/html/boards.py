@@ -28,6 +28,7 @@ from dermae_bench.report.words import (
     apart_notes,
     apart_reasons,
     columns_of,
+    legend,
     pair_text,
     place_text,
     plain_reason,
@@ -94,7 +95,10 @@ def _grid(leaderboard: Table, section: str, lines: Sequence[Line]) -> Grid:
         title=visible(section_title(leaderboard.board, section)),
         heads=tuple(heads),
         groups=tuple(groups),
-        notes=tuple((letter, f"apart from the ranking: {visible(why, 1000)}") for letter, why in apart_notes(lines)),
+        notes=(
+            *((letter, f"apart from the ranking: {visible(why, 1000)}") for letter, why in apart_notes(lines)),
+            *legend(leaderboard, lines, metrics),
+        ),
         sticky=1,
     )
 
@@ -165,7 +169,9 @@ def _entry(
         return Entry(text=text, numeric=True, css="none", small="\n".join(published), title=title)
     notes = [plain_reason(cell.apart or cell.reason), f"n = {cell.n}", f"identity {cell.identity}"]
     notes += [*cell.warnings, *sources]
-    other = f"identity {cell.identity}" if usual and cell.identity != usual and kind != "reported" else ""
+    # only where nothing is ranked: else such a number stands apart, with its reason; floors are never ranked
+    other = f"measured otherwise: identity {cell.identity}" if usual and cell.identity != usual else ""
+    other = other if kind == "measured" else ""
     unlike = f"apart: {letters[cell.apart]}" if cell.apart else cell.reason or other
     numbers = [interval(cell, places), standard_error(cell, places), spread(cell, places)]
     css = "unlike" if cell.apart or cell.reason else "best" if cell.rank == 1 else ""

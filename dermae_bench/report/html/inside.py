@@ -10,10 +10,11 @@ from dermae_bench.report.html.grid import NONE, Entry, Grid, Head
 from dermae_bench.report.leaderboard import KINDS
 from dermae_bench.report.numbers import direction, exact, places_of, range_text, shown
 from dermae_bench.report.records import Board, Boards
-from dermae_bench.report.subgroup_words import counts, gap_text, notes, place, readable
+from dermae_bench.report.subgroup_words import WHOLE, counts, floor_text, gap_text, notes, place, readable
 from dermae_bench.report.subgroups import Block, Measure, Part, blocks, by_section
 from dermae_bench.report.words import section_title
 
+_FEW = "No two subgroups are large enough to be compared."
 BOARDS: tuple[Board, ...] = ("classifiers", "generators")
 
 
@@ -24,6 +25,8 @@ class Inside:
     title: str
     gaps: Grid | None
     """Row, attribute and metric -> worst, best, gap; None where nothing can be compared."""
+    none: str
+    """Why there are no gaps."""
     blocks: tuple[tuple[str, Grid, tuple[str, ...]], ...]
     """Row and attribute -> its subgroups, and notes."""
 
@@ -33,6 +36,7 @@ def inside(boards: Boards) -> tuple[Inside, ...]:
         Inside(
             title=visible(f"{board.capitalize()}, {section_title(board, section)}"),
             gaps=_gaps(found),
+            none=WHOLE if any(block.whole for block in found) else _FEW,
             blocks=tuple((_title(block), _block(block), _notes(block)) for block in found),
         )
         for board in BOARDS
@@ -99,7 +103,7 @@ def _value(part: Part, places: int | None, mark: str = "") -> Entry:
     if part.value is None:
         return Entry(text=NONE, numeric=True, css="none", title=visible(part.status, 1000))
     seeds = "" if part.sd is None else f"± {shown(part.sd, places)} seeds"
-    small = "\n".join(filter(None, (range_text(part.low, part.high, places), seeds)))
+    small = "\n".join(filter(None, (range_text(part.low, part.high, places), seeds, floor_text(part, places))))
     return Entry(
         text=shown(part.value, places), sort=exact(part.value), numeric=True, small=small, title=visible(part.aside),
         marks=(mark,) if mark else (), css="unlike" if part.aside else "",

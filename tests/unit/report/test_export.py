@@ -111,7 +111,8 @@ def test_seeds_and_test_sets_are_told_apart_by_name() -> None:
     row = next(r for r in csv.DictReader(io.StringIO(out["classifiers.csv"])) if r["f1-macro error"])
     assert (row["classifier"], row["f1-macro error"], row["f1-macro sd"]) == ("cnn", "0.0104", "")
     assert "**0.644** [0.624, 0.664] ± 0.004 seeds" in out["classifiers.md"]
-    assert "± 0.010 test sets" in out["report.html"] and "± 0.004 seeds" in out["report.html"]
+    assert "s.e. 0.010" in out["report.html"] and "test sets</small>" not in out["report.html"]
+    assert "± 0.004 seeds" in out["report.html"]
     for name in ("classifiers.md", "report.html"):
         assert (
             "on other test sets of as many lesions" in out[name] and "standard deviation over other train" in out[name]

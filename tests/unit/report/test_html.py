@@ -84,6 +84,15 @@ def test_what_stands_apart_is_greyed_below_the_ranking_with_its_reason_in_sight_
     assert "Apart from the ranking" in page
 
 
+def test_a_floor_of_another_identity_says_nothing_of_it_and_a_row_without_ranks_says_why() -> None:
+    parts = [generator(name, 30.0) for name in ("a", "b")] + [generator("c", 30.0, n=900)]
+    parts += [generator("real images", 2.0, n=77, kind="floor")]
+    page = render(boards(*((i, [dataclasses.replace(r, better="neither") for r in its]) for i, its in parts)))
+    table = page.split('id="generators-1"')[1].split("</table>")[0]
+    told = re.findall(r"<small>([^<]*)</small>", table)
+    assert len(told) == 2 and all(re.fullmatch("measured otherwise: identity [0-9a-f]{8}", text) for text in told)
+
+
 def test_a_number_apart_is_never_the_best_of_the_ranking() -> None:
     pairs = [classifier(name, "t", 0.9, train="leaky", identity={"leaky": True}) for name in ("a", "b")]
     page = render(boards(*(classifier(name, "t", 0.5) for name in ("a", "b", "c")), *pairs))

@@ -74,6 +74,38 @@ def test_few_real_images_beside_many_generated_ones_are_few() -> None:
     assert found.gap is not None and (found.gap.value, found.gap.low, found.gap.high) == (60.0, None, None)
 
 
+def test_all_images_of_a_generator_beside_each_subgroup_have_no_worst_and_no_gap_but_the_floor_beside() -> None:
+    part, few = generator("a", 30.0), generator("real images", 2.0, n=50, kind="floor")
+    floor = generator("real images", 3.0, n=500, kind="floor")
+    values: Values = {"fair": (30.0, *LARGE), "dark": (90.0, *LARGE), "brown": (95.0, 5, 5)}
+    its = {"error": None, "identity": {"n_real": 60}}
+    found = [
+        *inside(part, "tone", values, **its),
+        *inside(few, "tone", {"fair": (7.0, 50, 50), "dark": (9.0, 50, 50)}, **its),
+        *inside(floor, "tone", {"fair": (2.0, *LARGE), "dark": (6.0, *LARGE)}, **its),
+    ]
+    for way, kept in (("same", True), ("all", False)):
+        told = tuple(
+            dataclasses.replace(r, identity={**r.identity, "subgroup": {**r.identity["subgroup"], "generated": way}})
+            for r in found
+        )
+        made = boards(part, few, floor, subgroups=told)
+        first = blocks(made, "generators")[0].measures[0]
+        assert (first.gap is not None, first.worst == "dark", first.best == "fair") == (kept,) * 3
+        assert [item.floor for item in first.parts] == ([None] * 3 if kept else [2.0, 6.0, None])
+        out = files(made)
+        page, text, cells = out["report.html"], out["subgroups.md"], out["subgroups.csv"]
+        assert (
+            ("**gap**" in text)
+            == ("*worst*" in text)
+            == ("Worst, best and gap" in page)
+            == (",worst," in cells)
+            == kept
+        )
+        for words in ("no worst, best or gap of the generator", "real images 6", "to be read with care: brown (fewer"):
+            assert (words in text, words in page) == (not kept,) * 2, words
+
+
 def test_the_interval_of_a_gap_of_two_is_the_normal_one_and_widens_with_what_was_chosen_from() -> None:
     two = measure({"arm": (0.9, *LARGE), "leg": (0.6, *LARGE)}).gap
     half = 1.959963984540054 * math.sqrt(2) * 0.03

@@ -1,0 +1,110 @@
+"""A board on the terminal: as wide as it, the rest by name; what signs and columns mean is told under every board."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from example_boards import boards, example, generator
+
+from dermae_bench.commands import publishing
+from dermae_bench.report.escape import width_of
+from dermae_bench.report.export import files, terminal_table
+from dermae_bench.report.records import Boards
+
+METRICS = {"near-copies[x]": "neither", "nearest-ratio[x]": "neither", "class-agreement": "higher"}
+
+
+def memorising() -> Boards:
+    """Two generators and noise; one alone has classes, noise has distances only."""
+    parts = []
+    for name, lacks in (("a", 0), ("unconditional", 1), ("noise", 3)):
+        info, records = generator(name, 30.0, kind="floor" if name == "noise" else "measured")
+        told = list(METRICS.items())[: len(METRICS) - lacks]
+        more = [dataclasses.replace(records[0], metric=m, better=better, value=0.25) for m, better in told]
+        parts.append((info, records + more))
+    return boards(*parts)
+
+
+def test_what_does_not_fit_is_named_in_the_order_of_the_suite() -> None:
+    every = [record.metric for record in memorising().records[:5]]
+    shown = []
+    for width in (80, 120, 160):
+        text = terminal_table(memorising(), "generators", width)
+        assert max(width_of(line) for line in text.splitlines()) <= width
+        one = " ".join(text.split())
+        named = one.partition("(also in generators.csv: ")[2].partition(")")[0].split(", ")
+        named = [name for name in named if name]
+        assert named == every[len(every) - len(named) :] and len(named) < len(every)
+        shown.append(len(every) - len(named))
+        # the meaning of a column stands where the column stands
+        assert ("near-copies: about the stated quantile" in one) == ("near-copies[x]" not in named)
+    assert shown == sorted(shown) and shown[0] < shown[-1] == len(every)
+
+
+def test_what_a_row_cannot_have_is_a_dash_with_a_reason_and_what_failed_is_none() -> None:
+    out = files(memorising())
+    rows = {line.split(" | ")[1]: line for line in out["generators.md"].splitlines() if line.startswith("| ")}
+    assert rows["noise (floor)"].count("| - ") == 3 and rows["unconditional"].count("| - ") == 1
+    assert "| - " not in rows["a"]
+    for text in (out["generators.md"], out["report.html"], terminal_table(memorising(), "generators", 200)):
+        one = " ".join(text.split())
+        assert "this row cannot have this metric. An unconditional generator has no classes" in one
+        assert "read it beside nearest-ratio" in one
+    whole = files(example())
+    assert not any(
+        "cannot have this metric" in whole[name] for name in ("classifiers.md", "generators.md", "report.html")
+    )
+    assert "near-copies" not in whole["generators.md"]
+    broken = next(line for line in terminal_table(example(), "classifiers", 200).splitlines() if "broken" in line)
+    assert broken.split() == ["-", "broken", "train", "!", "!"]
+
+
+def test_memorisation_has_no_best_no_rank_and_no_arrow() -> None:
+    out = files(memorising())
+    assert (
+        "near-copies\\[x\\] |" in out["generators.md"] and "**0.250**" not in out["generators.md"].split("class-a")[0]
+    )
+    cells = {row["row"]: row["metrics"] for row in json.loads(out["generators.json"])["rows"]}
+    assert all(its["near-copies[x]"]["rank"] is None for its in cells.values())
+    assert cells["a | ddim, 50 steps | 500"]["class-agreement"]["rank"] == 1
+
+
+@pytest.mark.parametrize(("columns", "width"), [("30", 80), ("100", 100), ("500", 200), ("", 160)])
+def test_the_width_is_that_of_the_terminal_within_limits(
+    monkeypatch: pytest.MonkeyPatch, columns: str, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("sys.__stdout__", None)
+    assert publishing._width() == width
+
+
+def test_a_board_is_made_once_for_each_width(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[int] = []
+    state = ["one"]
+
+    def build(session: Any, folder: Path, width: int) -> dict[str, str]:
+        made.append(width)
+        folder.mkdir(exist_ok=True)
+        (folder / "file").write_text("same")
+        return {"generators": f"board {width}", "classifiers": "", "facts": ""}
+
+    monkeypatch.setattr(publishing, "_build", build)
+    monkeypatch.setattr(publishing, "_state", lambda session: state[0])
+    session = SimpleNamespace(store=SimpleNamespace(root=tmp_path / "store"), folder=tmp_path / "suite", stages=())
+    for columns in ("100", "120", "100", "120", "100"):
+        monkeypatch.setenv("COLUMNS", columns)
+        publishing.publish(cast("publishing.Session", session), "table")
+        assert f"board {columns}" in capsys.readouterr().out
+    assert made == [100, 120]
+    state[0] = "two"
+    for columns in ("100", "120"):
+        monkeypatch.setenv("COLUMNS", columns)
+        publishing.publish(cast("publishing.Session", session), "table")
+    assert made == [100, 120, 100, 120]
