@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dermae_bench.plugin.measures import Metric
     from dermae_bench.report.compare.flips import Flips
     from dermae_bench.report.compare.outcome import Comparison
-    from dermae_bench.report.compare.policy import LoadedPolicy
+    from dermae_bench.report.compare.policy import LoadedPolicy, Policy
     from dermae_bench.report.compare.procedures import Test
     from dermae_bench.report.compare.recorded import Results
     from dermae_bench.report.compare.sides import Pairing
@@ -76,20 +76,19 @@ def compare_results(
     a = Results(side_a.folder)
     b = a if side_a.folder == side_b.folder else Results(side_b.folder)
     pairing = paired(a, b, side_a.row, side_b.row)
-    if loaded is not None:
-        _fit(loaded, a, b, pairing)
+    held = _fitting(loaded, a, b, pairing) if loaded is not None else None
     comparison = compare(
         a,
         b,
         pairing,
         metric_of=metrics_of(plugins_dir),
         metrics=metrics,
-        judged=tuple(loaded.policy.metrics) if loaded is not None else (),
+        judged=tuple(held.metrics) if held is not None else (),
         test=test,
-        level=loaded.policy.level if loaded is not None else 0.95,
+        level=held.level if held is not None else 0.95,
         seed=seed,
     )
-    judged = judge(comparison, loaded.policy) if loaded is not None else None
+    judged = judge(comparison, held) if held is not None else None
     found = _flips(comparison)
     if form == "json":
         from dermae_bench.report.compare.machine import json_comparison
@@ -150,14 +149,14 @@ def metrics_of(plugins_dir: Path | None) -> Callable[[str, Mapping[str, Any]], M
     return metric_of
 
 
-def _fit(loaded: LoadedPolicy, a: Results, b: Results, pairing: Pairing) -> None:
-    """Check a policy against the columns of the tasks that it judges."""
-    judged = [pair for pair in pairing.pairs if pair.a.section in loaded.policy.tasks] or pairing.pairs
+def _fitting(loaded: LoadedPolicy, a: Results, b: Results, pairing: Pairing) -> Policy:
+    """The policy, checked against the columns of the tasks that it judges."""
+    judged = [pair for pair in pairing.pairs if pair.a.section in loaded.tasks] or pairing.pairs
     columns: dict[str, str] = {}
     for pair in judged:
         theirs = b.of(pair.b)
         columns |= {name: records[0].better for name, records in a.of(pair.a).items() if name in theirs}
-    loaded.fitting(columns, list(dict.fromkeys(pair.a.section for pair in pairing.pairs)))
+    return loaded.fitting(columns, list(dict.fromkeys(pair.a.section for pair in pairing.pairs)))
 
 
 def _flips(comparison: Comparison) -> dict[int, Flips]:

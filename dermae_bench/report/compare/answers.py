@@ -16,7 +16,7 @@ from dermae_bench.report.compare.recorded import Results
 from dermae_bench.report.evidence import Score
 from dermae_bench.report.records import Record
 from dermae_bench.scoring.records import MetricOf
-from dermae_bench.scoring.resampling import resample
+from dermae_bench.scoring.resampling import Draws, resample
 
 RESAMPLES = 2000
 TOLERANCE = 1e-6
@@ -64,6 +64,7 @@ class Reader:
         self.metric_of = metric_of
         self.seed = seed
         self._answers: dict[tuple[int, str], Predictions] = {}
+        self._draws: dict[tuple[str, ...], Draws] = {}
         self._metrics: dict[tuple[str, str], Any] = {}
 
     def scores(self, results: Results, records: Sequence[Record]) -> list[Score] | None:
@@ -104,7 +105,7 @@ class Reader:
 
     def measured(self, asked: Asked, answered: Answered) -> Measured | None:
         """Replicates of the mean over seeds; None where the metric has no vectorised form."""
-        every = [resample(asked.metric, one, RESAMPLES, self.seed) for one in answered.predictions]
+        every = [resample(asked.metric, one, self._drawn(one)) for one in answered.predictions]
         found = [one for one in every if one is not None]
         if len(found) != len(every):
             return None
@@ -112,6 +113,13 @@ class Reader:
             replicates=np.mean([one.replicates[asked.column] for one in found], axis=0),
             jackknife=np.mean([one.jackknife[asked.column] for one in found], axis=0),
         )
+
+    def _drawn(self, predictions: Predictions) -> Draws:
+        """Of these images; made once, since every row and column has the same."""
+        groups = tuple(predictions.groups)
+        if groups not in self._draws:
+            self._draws[groups] = Draws(groups, RESAMPLES, self.seed)
+        return self._draws[groups]
 
 
 def recomputed(asked: Asked, predictions: Predictions) -> float:

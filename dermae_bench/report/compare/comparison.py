@@ -3,54 +3,27 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from dermae_bench.errors import InvalidOutput, UserError
-from dermae_bench.plugin.checking import suggestion
 from dermae_bench.report.compare.answers import (
     RESAMPLES,
-    Answered,
-    Asked,
-    Measured,
     Reader,
     aligned,
     disagree,
     recomputed,
     unlike_images,
 )
-from dermae_bench.report.compare.outcome import Comparison, Line, Number, PairResult, Verified
-from dermae_bench.report.compare.procedures import BIASED, ONLY, Both, Test, Tested, frozen, make
+from dermae_bench.report.compare.lines import Column, lines_of
+from dermae_bench.report.compare.names import about_columns
+from dermae_bench.report.compare.outcome import Companion, Comparison, Line, PairResult
+from dermae_bench.report.compare.procedures import ONLY, Test
 from dermae_bench.report.compare.recorded import Results
 from dermae_bench.report.compare.refusals import Refusals
 from dermae_bench.report.compare.sides import Pairing, RowPair
 from dermae_bench.report.records import Record
 from dermae_bench.scoring.records import MetricOf
-from dermae_bench.statistics.bootstrap import bca, standard_error
-from dermae_bench.statistics.decisions import holm, minimal_detectable_effect
-
-UNPAIRED = "no test: the two rows have no pairs of images, only a value a seed"
-BENT = "draws of lesions shift it by {:.1f} of its standard errors: its interval is rough"
-FROZEN = "no interval and no test: it does not depend on the test images"
-UNRESAMPLED = "no interval and no test: the metric has no form for resampling"
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Column:
-    """One column of one pair, before anything is drawn."""
-
-    pair: RowPair
-    records: tuple[Sequence[Record], Sequence[Record]]
-    asked: Asked | None = None
-    """None where the numbers do not come from answers to the same images."""
-    answers: tuple[Answered, Answered] | None = None
-    values: tuple[float, float] | None = None
-    reason: str = ""
-    """Why there is no number."""
-
-    @property
-    def metric(self) -> str:
-        return self.records[0][0].metric
 
 
 def compare(
@@ -85,17 +58,17 @@ def compare(
     refusals, reader = Refusals(), Reader(metric_of, seed)
     left_out: list[str] = []
     columns = [
-        _column(a, b, pair, records, reader, refusals)
+        column
         for pair in pairing.pairs
         for records in _shared(a, b, pair, chosen, left_out)
+        if (column := _column(a, b, pair, records, reader, refusals, metrics)) is not None
     ]
-    refusals.enforce()
-    tested = {ONLY[test]} if test in ONLY else set(chosen)
-    lines = _corrected([_line(column, reader, column.metric in tested, test, level, seed) for column in columns])
+    left_out += refusals.enforce([column.metric for column in columns])
+    lines = lines_of(columns, reader, only=ONLY.get(test), test=test, level=level, seed=seed)
     return Comparison(
         folders=(str(a.folder), str(b.folder)),
         pairing=pairing,
-        pairs=tuple(_of_pair(pair, columns, lines) for pair in pairing.pairs),
+        pairs=tuple(_of_pair(pair, columns, lines, test) for pair in pairing.pairs),
         test=test,
         level=level,
         resamples=RESAMPLES,
@@ -104,13 +77,17 @@ def compare(
     )
 
 
-def _of_pair(pair: RowPair, columns: Sequence[_Column], lines: Sequence[Line]) -> PairResult:
+def _of_pair(pair: RowPair, columns: Sequence[Column], lines: Sequence[Line], test: Test) -> PairResult:
     mine = [(column, line) for column, line in zip(columns, lines, strict=True) if column.pair is pair]
     classifiers = pair.a.board == "classifiers"
+    note = "" if mine else "none of the columns that are compared"
+    if test in ONLY and all(column.metric != ONLY[test] for column, _ in mine):
+        note = f"no {ONLY[test]}; {test} needs it"
     return PairResult(
         pair=pair,
         lines=tuple(line for _, line in mine),
         answers=next((column.answers for column, _ in mine if classifiers and column.answers is not None), None),
+        note=f"{pair.a.section}: {note}" if note else "",
     )
 
 
@@ -126,7 +103,7 @@ def _metrics(
                 known.setdefault(name, records[0].better)
     unknown = [name for name in metrics if name not in known]
     if unknown:
-        hint = suggestion(unknown[0], known, "columns that both have")
+        hint = about_columns(unknown, known)
         raise UserError(f"--metric: A and B have no column {', '.join(map(repr, unknown))} in common", hint=hint)
     if test in ONLY:
         untestable = [name for name in metrics if name != ONLY[test]]
@@ -164,12 +141,17 @@ def _column(
     records: tuple[Sequence[Record], Sequence[Record]],
     reader: Reader,
     refusals: Refusals,
-) -> _Column:
-    """Check one column and read its answers; what cannot be compared is left to `refusals`."""
+    named: Sequence[str],
+) -> Column | None:
+    """Check one column and read its answers; what cannot be compared is left to `refusals`.
+
+    None where the metric itself is another one on each side; only what is `named` may not be left out for that.
+    """
     metric = records[0][0].metric
     where = f"{metric} of {pair.a.row}" + (f" and {pair.b.row}" if pair.a.row != pair.b.row else "")
-    column = _Column(pair=pair, records=records)
-    refusals.identities(where, *records)
+    column = Column(pair=pair, records=records)
+    if not refusals.identities(where, *records, named=metric in named):
+        return None
     reasons = [
         f"{which}: {text}"
         for which, row, found in zip("AB", (pair.a, pair.b), records, strict=True)
@@ -205,7 +187,25 @@ def _column(
                     "`dermae-bench verify` names what differs"
                 )
     means = statistics.fmean(again[0]), statistics.fmean(again[1])
-    return replace(column, asked=asked[0], answers=(first, second), values=means)
+    column = replace(column, asked=asked[0], answers=(first, second), values=means)
+    return replace(column, companions=companions_of(column, scores[0][0].work["rename"]))
+
+
+def companions_of(column: Column, rename: Mapping[str, str]) -> tuple[Companion, ...]:
+    """The rates that a threshold frozen on val reached besides; none for other metrics."""
+    assert column.asked is not None and column.answers is not None
+    asked = column.asked
+    own = asked.metric.columns(asked.metric.config)
+    frozen = next(one for one in own if one.name == asked.column)
+    if not asked.metric.validates or frozen.threshold is None or frozen.better == "neither":
+        return ()
+    found = []
+    for one in own:
+        if one.better == "neither":
+            beside = replace(asked, column=one.name)
+            a, b = (statistics.fmean(recomputed(beside, item) for item in side.predictions) for side in column.answers)
+            found.append(Companion(metric=rename.get(one.name, one.name), a=a, b=b))
+    return tuple(found)
 
 
 def _unfinished(records: Sequence[Record], expected: int) -> str:
@@ -213,79 +213,3 @@ def _unfinished(records: Sequence[Record], expected: int) -> str:
     broken = next((record.status for record in records if record.status.startswith("failed")), "")
     done = sum(record.value is not None for record in records)
     return broken or (f"{done} of {max(expected, len(records))} seeds are finished" if done < expected else "")
-
-
-def _line(column: _Column, reader: Reader, tested: bool, test: Test, level: float, seed: int) -> Line:
-    record = column.records[0][0]
-    line = Line(metric=column.metric, unit=record.unit, better=record.better, n=record.n, note=column.reason)
-    if column.reason:
-        return line
-    a, b = (_number(records) for records in column.records)
-    if column.asked is None or column.answers is None or column.values is None:
-        return replace(line, a=_alone(a, column.records[0]), b=_alone(b, column.records[1]), note=UNPAIRED)
-    groups = column.answers[0].predictions[0].groups
-    line = replace(line, a=a, b=b, n=len(groups), lesions=len(set(groups)))
-    found = [reader.measured(column.asked, side) for side in column.answers]
-    if found[0] is None or found[1] is None:
-        return replace(line, note=UNRESAMPLED)
-    both = Both(answers=column.answers, measured=(found[0], found[1]), values=column.values)
-    if frozen(column.asked, both):
-        return replace(line, note=FROZEN)
-    interval = bca(both.difference, both.replicates, both.jackknife, level)
-    error = standard_error(both.replicates)
-    line = replace(
-        line,
-        a=_with_interval(a, found[0], level),
-        b=_with_interval(b, found[1], level),
-        low=interval.low if interval is not None else None,
-        high=interval.high if interval is not None else None,
-        form=interval.method if interval is not None else "",
-        error=error,
-        detectable=None if error is None else minimal_detectable_effect(error, 1 - level),
-        note="" if interval is not None else "no interval: too many draws of lesions have no such number",
-    )
-    if both.bias > BIASED and not both.identical:
-        line = replace(line, note=line.note or BENT.format(both.bias))
-    if not tested:
-        return replace(line, note=f"no test: {test} is a test of {ONLY[test]} alone")
-    try:
-        return replace(line, tests=tuple(map(_verified, make(test, column.asked, both, seed))))
-    except InvalidOutput as error_found:
-        return replace(line, note=f"no test: {error_found}")
-
-
-def _verified(made: Tested) -> Verified:
-    found = made.test
-    return Verified(method=found.method, p=found.p, adjusted=found.p, clustered=found.clustered, seeds=made.seeds)
-
-
-def _number(records: Sequence[Record]) -> Number:
-    by_seed = tuple((record.seeds, record.value) for record in records if record.value is not None)
-    values = [value for _, value in by_seed]
-    return Number(
-        value=statistics.fmean(values),
-        by_seed=by_seed,
-        sd=statistics.stdev(values) if len(values) > 1 else None,
-    )
-
-
-def _alone(number: Number, records: Sequence[Record]) -> Number:
-    """With the interval of its record, where one seed has one."""
-    only = records[0]
-    return number if len(records) > 1 else replace(number, low=only.low, high=only.high, error=only.error)
-
-
-def _with_interval(number: Number, measured: Measured, level: float) -> Number:
-    interval = bca(number.value, measured.replicates, measured.jackknife, level)
-    return replace(
-        number,
-        low=interval.low if interval is not None else None,
-        high=interval.high if interval is not None else None,
-        error=standard_error(measured.replicates),
-    )
-
-
-def _corrected(lines: Sequence[Line]) -> list[Line]:
-    """Holm's correction over every test of the call."""
-    adjusted = iter(holm([test.p for line in lines for test in line.tests]).tolist())
-    return [replace(line, tests=tuple(replace(test, adjusted=next(adjusted)) for test in line.tests)) for line in lines]

@@ -14,11 +14,12 @@ from dermae_bench.report.compare.outcome import Comparison, Line, PairResult, as
 from dermae_bench.report.compare.procedures import ABOUT
 from dermae_bench.report.compare.verdicts import Judged
 from dermae_bench.report.escape import csv_text, public
+from dermae_bench.report.numbers import exact
 
 CSV_COLUMNS = (
     "board", "row_a", "row_b", "metric", "better", "unit", "n", "lesions", "a", "a_sd", "a_low", "a_high", "b", "b_sd",
     "b_low", "b_high", "difference", "low", "high", "error", "detectable", "test", "seeds", "p", "holm_p", "words",
-    "note",
+    "same_as", "companions", "note",
 )  # fmt: skip
 
 
@@ -76,6 +77,8 @@ def _flat(found: PairResult, line: Line, alpha: float) -> dict[str, Any]:
         **sides,
         **{name: getattr(line, name) for name in ("difference", "low", "high", "error", "detectable", "note")},
         "words": line.words(alpha),
+        "same_as": line.same_as,
+        "companions": "; ".join(f"{one.metric}: A {exact(one.a)}, B {exact(one.b)}" for one in line.companions),
     }
 
 
@@ -85,6 +88,7 @@ def _pair(comparison: Comparison, found: PairResult, flips: Flips | None) -> dic
         "row_a": found.pair.a.row,
         "row_b": found.pair.b.row,
         "section": found.pair.a.section,
+        "note": found.note or None,
         "metrics": [_line(line, comparison.alpha) for line in found.lines],
         "flips": None if flips is None else {"rule": RULE, **asdict(flips)},
     }
@@ -103,6 +107,8 @@ def _line(line: Line, alpha: float) -> dict[str, Any]:
         "error": line.error,
         "detectable": line.detectable,
         "tests": [asdict(test) for test in line.tests],
+        "same_as": line.same_as or None,
+        "companions": [{**asdict(one), "differs": one.differs} for one in line.companions],
         "words": line.words(alpha),
         "note": line.note or None,
     }
@@ -113,4 +119,4 @@ def _judged(judged: Judged) -> dict[str, Any]:
     for one in judged.judgements:
         plain = {name: value for name, value in vars(one).items() if name != "pair"}
         judgements.append({"row_a": one.pair.a.row, "row_b": one.pair.b.row, **plain})
-    return {"verdict": judged.verdict, "criteria": judgements}
+    return {"verdict": judged.verdict, "criteria": judgements, "missing": list(judged.missing)}

@@ -9,6 +9,7 @@ from typing import Any
 from dermae_bench.report.compare.answers import Answered
 from dermae_bench.report.compare.procedures import Test
 from dermae_bench.report.compare.sides import Pairing, RowPair
+from dermae_bench.statistics.bootstrap import ROUNDING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +42,22 @@ class Verified:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Companion:
+    """What a threshold that was frozen on val reached besides: where on its curve a row stands."""
+
+    metric: str
+    """Column, e.g. ``sensitivity-reached-at-95``."""
+    a: float
+    """Mean over seeds."""
+    b: float
+
+    @property
+    def differs(self) -> bool:
+        """Whether A and B stand at unlike operating points."""
+        return abs(self.b - self.a) > ROUNDING
+
+
+@dataclass(frozen=True, kw_only=True)
 class Line:
     """One column of one pair of rows."""
 
@@ -63,6 +80,10 @@ class Line:
     detectable: float | None = None
     """Smallest true difference that such a test set shows with 80 % power."""
     tests: tuple[Verified, ...] = ()
+    same_as: str = ""
+    """The column that this one is in every digit on these rows: its test is that one's, and Holm counts it once."""
+    companions: tuple[Companion, ...] = ()
+    """Where the threshold was frozen on val: what it reached besides."""
     note: str = ""
     """Why there is no number, no interval or no test."""
 
@@ -99,6 +120,8 @@ class PairResult:
     lines: tuple[Line, ...]
     answers: tuple[Answered, Answered] | None
     """Of a classifier pair, image by image."""
+    note: str = ""
+    """Why there is no number at all, or not the one that was to be tested."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,7 +146,7 @@ class Comparison:
     @property
     def tests(self) -> int:
         """How many tests Holm corrects for."""
-        return sum(len(line.tests) for pair in self.pairs for line in pair.lines)
+        return sum(len(line.tests) for pair in self.pairs for line in pair.lines if not line.same_as)
 
 
 def as_json(number: Number | None) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ metrics:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from dermae_bench.errors import Problem, UserError
 from dermae_bench.plugin.checking import Finding, check, suggestion
 from dermae_bench.plugin.params import Between, build, schema_of
+from dermae_bench.report.compare.names import about_columns
 from dermae_bench.suite.yaml import Node, read_file
 
 WORDS = ("margin", "gain", "at_least", "at_most")
@@ -67,39 +68,53 @@ class PolicyError(UserError):
         return "\n".join([*(str(problem) for problem in self.problems), self.message])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class LoadedPolicy:
-    """A policy, and where each value stands in its file."""
+    """What a policy file says, and what is wrong in it as far as that is known without results."""
 
-    path: Path
-    policy: Policy
+    plain: Any
     root: Node
+    problems: tuple[Problem, ...]
 
-    def fitting(self, columns: Mapping[str, str], sections: Sequence[str]) -> None:
-        """Check it against what is compared.
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks that it names; whatever is wrong elsewhere."""
+        tasks = self.plain.get("tasks") if isinstance(self.plain, dict) else None
+        return tuple(tasks) if isinstance(tasks, list | tuple) and all(isinstance(one, str) for one in tasks) else ()
+
+    def fitting(self, columns: Mapping[str, str], sections: Sequence[str]) -> Policy:
+        """Check it in itself and against what is compared.
 
         Args:
             columns: column -> its better side, of what both sides have.
             sections: tasks, and sets that generators are measured against.
 
         Raises:
-            PolicyError: a column or a task is not compared, or a word asks a column to be bad.
+            PolicyError: it is no policy, a column or a task is not compared, or a word asks a column to be bad: all at
+                once, in the order of the file.
         """
-        findings = []
-        for place, name in enumerate(self.policy.tasks):
+        problems = [*self.problems, *(_problem(self.root, one) for one in self._unfitting(columns, sections))]
+        if problems:
+            places = {id(one): (one.place.line, one.place.column) if one.place else (0, 0) for one in problems}
+            raise PolicyError(sorted(problems, key=lambda one: places[id(one)]))
+        policy: Policy = build(Policy, self.plain)
+        return policy
+
+    def _unfitting(self, columns: Mapping[str, str], sections: Sequence[str]) -> Iterator[Finding]:
+        for place, name in enumerate(self.tasks):
             if name not in sections:
                 hint = suggestion(name, sections, "compared")
-                findings.append(Finding(("tasks", place), f"task {name!r} is not compared", hint))
-        for name, criteria in self.policy.metrics.items():
+                yield Finding(("tasks", place), f"task {name!r} is not compared", hint)
+        metrics = self.plain.get("metrics") if isinstance(self.plain, dict) else None
+        for name, criteria in metrics.items() if isinstance(metrics, dict) else ():
             if name not in columns:
-                hint = suggestion(name, columns, "columns that both have")
-                findings.append(Finding(("metrics", name), f"A and B have no column {name!r}", hint, on_key=True))
+                hint = about_columns([name], columns)
+                yield Finding(("metrics", name), f"A and B have no column {name!r}", hint, on_key=True)
                 continue
             refused = _REFUSED[columns[name]]
-            findings += [Finding(("metrics", name, word), f"{name} {refused[word]}", on_key=True)
-                         for word in criteria.given if word in refused]  # fmt: skip
-        if findings:
-            raise PolicyError([_problem(self.root, finding) for finding in findings])
+            for word in criteria if isinstance(criteria, dict) else ():
+                if word in refused and criteria[word] is not None:
+                    yield Finding(("metrics", name, word), f"{name} {refused[word]}", on_key=True)
 
 
 _REFUSED: Mapping[str, Mapping[str, str]] = {
@@ -113,10 +128,10 @@ _REFUSED: Mapping[str, Mapping[str, str]] = {
 
 
 def load_policy(path: Path) -> LoadedPolicy:
-    """Read and check a policy file.
+    """Read a policy file; `fitting` says all that is wrong in it.
 
     Raises:
-        PolicyError: everything that is wrong, in the order of the file.
+        PolicyError: it cannot be read, or is no YAML.
     """
     try:
         root, problems = read_file(path)
@@ -126,11 +141,7 @@ def load_policy(path: Path) -> LoadedPolicy:
         raise PolicyError(problems)
     plain, findings = check(root.plain(), schema_of(Policy))
     findings += _without_criteria(plain)
-    problems = [*problems, *(_problem(root, finding) for finding in findings)]
-    if problems:
-        places = {id(one): (one.place.line, one.place.column) if one.place else (0, 0) for one in problems}
-        raise PolicyError(sorted(problems, key=lambda one: places[id(one)]))
-    return LoadedPolicy(path, build(Policy, plain), root)
+    return LoadedPolicy(plain=plain, root=root, problems=(*problems, *(_problem(root, one) for one in findings)))
 
 
 def _without_criteria(plain: Any) -> list[Finding]:

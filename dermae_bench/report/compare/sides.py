@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from dermae_bench.errors import DataError, UserError
-from dermae_bench.plugin.checking import suggestion
-from dermae_bench.report.compare.recorded import Results, Row
+from dermae_bench.report.compare.names import MOST, listed, meant, rows_of, spaced
+from dermae_bench.report.compare.recorded import RECORDS, Results, Row
 from dermae_bench.report.evidence import FILE
 
 USAGE = "compare FOLDER_A FOLDER_B, compare FOLDER_A:ROW FOLDER_B:ROW, or compare FOLDER ROW_A ROW_B"
-MOST = 30
-"""Rows that a message lists."""
+HINT = f"{USAGE}\n  `dermae-bench list` shows the folders that are there"
 
 Key = tuple[str, str]
 """Board and section: what two rows must share."""
@@ -56,13 +55,14 @@ def sides(words: Sequence[str]) -> tuple[Side, Side]:
         first = _side(words[0])
         if first is not None and first.row is None:
             return Side(folder=first.folder, row=words[1]), Side(folder=first.folder, row=words[2])
+        if first is None:
+            raise DataError("the first of three words is no results folder:", [_why_not(words[0])], hint=HINT)
     if len(words) != 2:
         raise UserError(f"compare takes two words, or a folder and two rows, not {len(words)} words", hint=USAGE)
     a, b = (_side(word) for word in words)
     if a is None or b is None:
-        missing = [word for word, side in zip(words, (a, b), strict=True) if side is None]
-        hint = f"{USAGE}\n  `dermae-bench list` shows the folders that are there"
-        raise DataError("no results folder (one that holds evidence.json) is named by:", missing, hint=hint)
+        missing = [_why_not(word) for word, side in zip(words, (a, b), strict=True) if side is None]
+        raise DataError("no results folder (one that holds evidence.json) is named by:", missing, hint=HINT)
     # a row that is named on one side only is meant on both
     return Side(folder=a.folder, row=a.row or b.row), Side(folder=b.folder, row=b.row or a.row)
 
@@ -77,6 +77,25 @@ def _side(word: str) -> Side | None:
         if row and _is_results(word[:end]):
             return Side(folder=Path(word[:end]), row=row)
     return None
+
+
+def _why_not(word: str) -> str:
+    """A word that names no results folder, and why."""
+    ends = [place for place, letter in enumerate(word) if letter == ":"]
+    for folder in [word, *(word[:end] for end in reversed(ends))]:
+        path = Path(folder) if folder else None
+        if path is None or not path.exists():
+            continue
+        if not path.is_dir():
+            why = f"{path.name} is a file"
+        elif _is_results(folder):
+            why = "no row is named after the colon"
+        elif (path / RECORDS).is_file():
+            why = f"it has no {FILE}, as folders of older versions: `dermae-bench report SUITE` makes it again"
+        else:
+            why = f"it has no {FILE}"
+        return f"{word}: {why}"
+    return f"{word}: there is no such folder"
 
 
 def _is_results(word: str) -> bool:
@@ -96,9 +115,10 @@ def paired(a: Results, b: Results, row_a: str | None, row_b: str | None) -> Pair
     problems: list[str] = []
     chosen = [_chosen(side, pattern, which, problems) for side, pattern, which in ((a, row_a, "A"), (b, row_b, "B"))]
     if problems:
-        raise DataError(
-            "rows cannot be chosen:", problems, hint="a row is named by its id, or by a pattern with * and ?"
-        )
+        empty = {side.folder: side for side, found in zip((a, b), chosen, strict=True) if not found}
+        problems += [text for side in empty.values() for text in rows_of(side)]
+        hint = "a row is named by its id, by its classifier or generator, or by a pattern with * and ?"
+        raise DataError("rows cannot be chosen:", problems, hint=hint)
     first, second = chosen
     shared = [key for key in first if key in second]
     if not shared:
@@ -127,20 +147,20 @@ def _whole(a: Results, b: Results) -> Pairing:
 
 def _chosen(results: Results, pattern: str, which: str, problems: list[str]) -> dict[Key, Row]:
     """The row of each board and section that a pattern names; an id or a name goes before a pattern."""
-    ways = (
-        lambda row: row.row == pattern,
-        lambda row: pattern in (row.short, row.head),
-        lambda row: fnmatchcase(row.row, pattern) or fnmatchcase(row.short, pattern),
+    even = spaced(pattern)
+    ways: tuple[Callable[[Row], bool], ...] = (
+        lambda row: spaced(row.row) == even,
+        lambda row: even in (spaced(row.short), spaced(row.head)),
+        lambda row: fnmatchcase(spaced(row.row), even) or fnmatchcase(spaced(row.short), even),
     )
     matched = next((rows for way in ways if (rows := [row for row in results.rows if way(row)])), [])
     if not matched:
-        names = [row.row for row in results.rows]
-        problems.append(f"{which}: no row {pattern!r} in {results.folder}; {suggestion(pattern, names, 'rows')}")
+        guess = meant(pattern, results.rows)
+        problems.append(f"{which}: no row {pattern!r}{f'; {guess}' if guess else ''}")
     found: dict[Key, list[Row]] = {}
     for row in matched:
         found.setdefault((row.board, row.section), []).append(row)
     for (_, section), rows in found.items():
         if len(rows) > 1:
-            listed = "; ".join(row.row for row in rows[:MOST])
-            problems.append(f"{which}: {pattern!r} names {len(rows)} rows of {section}: {listed}")
+            problems += [f"{which}: {pattern!r} names {len(rows)} rows of {section}:", *listed(rows)]
     return {key: rows[0] for key, rows in found.items()}

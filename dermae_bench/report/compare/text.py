@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
+from dermae_bench.report.compare.drawing import fits, grid, in_two, wrapped
 from dermae_bench.report.compare.flips import RULE, Flip, Flips
 from dermae_bench.report.compare.outcome import Comparison, Line, Number, PairResult
 from dermae_bench.report.compare.procedures import ABOUT, ONLY, PER_SEED
 from dermae_bench.report.compare.sides import RowPair
 from dermae_bench.report.compare.verdicts import MOST_LESIONS, Judged, Judgement
-from dermae_bench.report.escape import fitted, visible, width_of
 from dermae_bench.report.numbers import ARROWS, places_of, shown, signed
-
-Rows = Sequence[Sequence[str]]
 
 VERDICTS = (
     "policy: GO, the whole interval meets what is asked; NO-GO, none of it does; else INCONCLUSIVE, with about how "
-    "many more lesions would settle it if the estimate stayed as it is. They are not corrected for several tests."
+    "many more lesions would settle it if the estimate stayed as it is."
 )
-LEAST = 14
-"""Columns of a terminal that words keep when they are cut."""
-
+OPERATING = (
+    "points differ: A and B stand at unlike operating points. Thresholds are frozen on val, and on test they reached "
+    "what stands below the metric, not what was aimed at; a row that reached less of it may have bought its number "
+    "with that."
+)
+SAME = "the same number in every draw, tested once"
 DISTANCES = (
     "without pairs of images (a distance between sets, answers to generated images) no test tells A and B apart: "
     "values and their spread over seeds stand side by side."
@@ -45,11 +45,7 @@ def terminal_comparison(
             paragraphs.append("\n".join(_flips(flips[place], pair, listed, width)))
     paragraphs.append("\n".join(_reading(comparison, any(pair.answers for pair in comparison.pairs), listed, width)))
     if judged is not None:
-        told = (
-            "policy: GO, the whole interval meets what is asked; NO-GO, none of it does; else INCONCLUSIVE, with about "
-        )
-        told += "how many more lesions would settle it if the estimate stayed as it is."
-        paragraphs[-1] = "\n".join([paragraphs[-1], *_wrapped([told], width)])
+        paragraphs[-1] = "\n".join([paragraphs[-1], *wrapped([VERDICTS], width)])
         paragraphs.append("\n".join(_judged(judged, width)))
     return "\n\n".join(paragraph for paragraph in paragraphs if paragraph)
 
@@ -72,24 +68,33 @@ def _head(comparison: Comparison, width: int) -> str:
         if rows:
             lines.append(f"only in {which}, not compared: {'; '.join(rows)}")
     lines += [f"not compared: {text}" for text in comparison.left_out]
-    return "\n".join(_wrapped(lines, width))
+    return "\n".join(wrapped(lines, width))
 
 
 def _pair(comparison: Comparison, found: PairResult, width: int) -> Iterator[str]:
     pair = found.pair
-    yield from _wrapped([pair_name(pair)], width)
-    yield from _wrapped([_facts(found.lines)], width)
+    yield from wrapped([pair_name(pair)], width)
+    if found.note:
+        yield from wrapped([found.note], width)
+    if not found.lines:
+        return
+    yield from wrapped([_facts(found.lines)], width)
     for which, row in (("A", pair.a), ("B", pair.b)):
-        yield from _wrapped([f"{which} is marked: {mark}" for mark in row.marks], width)
+        yield from wrapped([f"{which} is marked: {mark}" for mark in row.marks], width)
     percent = f"{100 * comparison.level:g}"
     heads = ["", "A", "B", f"B - A [{percent} %]", "p", "Holm p", "detects", ""]
     rows = [row for line in found.lines for row in _rows(line, comparison.alpha)]
-    yield from _grid([heads, *rows], width)
+    yield from grid([heads, *rows], width)
+    same: dict[str, list[str]] = {}
+    for line in found.lines:
+        if line.same_as:
+            same.setdefault(line.same_as, []).append(line.metric)
+    yield from wrapped([f"{name} is {' and '.join(names)} here: {SAME}" for name, names in same.items()], width)
     notes: dict[str, list[str]] = {}
     for line in found.lines:
         if line.note:
             notes.setdefault(line.note, []).append(line.metric)
-    yield from _wrapped([f"{', '.join(names)}: {note}" for note, names in notes.items()], width)
+    yield from wrapped([f"{', '.join(names)}: {note}" for note, names in notes.items()], width)
 
 
 def _facts(lines: Sequence[Line]) -> str:
@@ -123,6 +128,11 @@ def _rows(line: Line, alpha: float) -> Iterator[list[str]]:
         for test in line.tests:
             word = "told apart" if test.adjusted <= alpha else "not told apart"
             yield [f"    {test.seeds}", "", "", "", p_text(test.p), p_text(test.adjusted), "", word]
+    for one in line.companions:
+        places = places_of([one.a, one.b])
+        word = "points differ" if one.differs else "equal points"
+        values = [shown(one.a, places), shown(one.b, places), signed(one.b - one.a, places)]
+        yield [f"    {one.metric}", *values, "", "", "", word]
 
 
 def _value(number: Number, places: int | None) -> str:
@@ -148,18 +158,20 @@ def _reading(comparison: Comparison, classifiers: bool, listed: int, width: int)
         "Neither holds the other."
     )
     apart = (
-        f"told apart: Holm's p over all {comparison.tests} tests of this call is at most {comparison.alpha:.3g}. Not "
-        "told apart never means equal: a true difference as large as 'detects', which a single test at "
-        f"{alpha} finds with 80 % power, may well be there."
+        f"told apart: A (or B): Holm's p over all {comparison.tests} tests of this call is at most "
+        f"{comparison.alpha:.3g}, and A (or B) is the better one. Not told apart never means equal: a true difference "
+        f"as large as 'detects', which a single test at {alpha} finds with 80 % power, may well be there."
     )
     told = [f"test: {ABOUT[comparison.test]}.", interval, apart] if comparison.tests else []
     if comparison.test in ONLY and any(len(line.tests) > 1 for pair in comparison.pairs for line in pair.lines):
         told.insert(1, f"seeds: {PER_SEED}.")
     if not all(line.lesions for pair in comparison.pairs for line in pair.lines):
         told.append(DISTANCES)
+    if any(one.differs for pair in comparison.pairs for line in pair.lines for one in line.companions):
+        told.append(OPERATING)
     if classifiers and listed:
         told.append(f"flips: {RULE}.")
-    return iter(_wrapped(told, width))
+    return iter(wrapped(told, width))
 
 
 # -- flips -------------------------------------------------------------------------------------------------------
@@ -169,13 +181,13 @@ def _flips(found: Flips, pair: PairResult, listed: int, width: int) -> Iterator[
     ways = [("A right and B wrong", found.lost), ("B right and A wrong", found.won)]
     ways += [("undecided (seeds tie)", found.undecided)] if found.undecided else []
     told = "; ".join(f"{title}: {_count(flips)}" for title, flips in ways)
-    yield from _wrapped([f"flips of {pair_name(pair.pair)}: {told}"], width)
+    yield from wrapped([f"flips of {pair_name(pair.pair)}: {told}"], width)
     for title, flips in ways:
         if not listed or not flips:
             continue
         more = f", {listed} of {len(flips)}" if len(flips) > listed else ""
         heads = [title + more, "lesion", "is", "A says", "B says", "p of label", "change"]
-        yield from _grid([heads, *map(_flip, flips[:listed])], width, names=6)
+        yield from grid([heads, *map(_flip, flips[:listed])], width, names=6)
 
 
 def _flip(flip: Flip) -> list[str]:
@@ -202,7 +214,9 @@ def _judged(judged: Judged, width: int) -> Iterator[str]:
         asks, found, note = _criterion(one)
         where = one.pair.b.section if once else one.pair.b.row
         rows.append([one.verdict, one.metric, where, asks, found, note])
-    yield from _grid(rows, width, names=4)
+    if rows:
+        yield from grid(rows, width, names=4) if fits(rows, width) else in_two(rows, width, first=3)
+    yield from wrapped([f"INCONCLUSIVE  {text}" for text in judged.missing], width)
 
 
 def _criterion(one: Judgement) -> tuple[str, str, str]:
@@ -211,7 +225,8 @@ def _criterion(one: Judgement) -> tuple[str, str, str]:
     difference = one.of == "difference"
     spell = signed if difference else shown
     places = places_of([one.estimate, one.threshold])
-    asks = f"{one.word}: {'B - A' if difference else 'B'} {sign} {spell(one.threshold, places)}"
+    # as the policy says it, not rounded to the places of the estimate
+    asks = f"{one.word}: {'B - A' if difference else 'B'} {sign} {one.threshold + 0:{'+' if difference else ''}.12g}"
     if one.estimate is None:
         return asks, "-", one.note
     if one.low is None or one.high is None:
@@ -224,40 +239,3 @@ def _criterion(one: Judgement) -> tuple[str, str, str]:
     if one.more_lesions >= MOST_LESIONS:
         return asks, found, "would take over ten million lesions"
     return asks, found, f"about {one.more_lesions:,} more lesions"
-
-
-# -- drawing -----------------------------------------------------------------------------------------------------
-
-
-def _grid(rows: Rows, width: int, names: int = 1) -> Iterator[str]:
-    """Columns as wide as their texts; the first `names` and the last are words, the others numbers.
-
-    Where they do not fit, the widest words are cut; numbers never are. A first column that is cut stands in full on a
-    line of its own.
-    """
-    texts = [[visible(text) for text in row] for row in rows]
-    widths = [max(width_of(row[column]) for row in texts) for column in range(len(texts[0]))]
-    last = len(widths) - 1
-    words = [column for column in range(len(widths)) if column < names or column == last]
-    while sum(widths) + 2 * last > width:
-        widest = max(words, key=lambda column: widths[column])
-        if widths[widest] <= LEAST:
-            break
-        widths[widest] -= 1
-    for row in texts:
-        alone = width_of(row[0]) > widths[0]
-        if alone:
-            yield row[0]
-        cells = [
-            fitted(text, size, right=column not in words)
-            for column, (text, size) in enumerate(zip(["" if alone else row[0], *row[1:]], widths, strict=True))
-        ]
-        yield "  ".join(cells).rstrip()
-
-
-def _wrapped(lines: Sequence[str], width: int) -> list[str]:
-    return [
-        part
-        for line in lines
-        for part in textwrap.wrap(visible(line, 10_000), width, subsequent_indent="  ", break_on_hyphens=False) or [""]
-    ]

@@ -9,6 +9,7 @@ from typing import Literal
 
 from dermae_bench.report.compare.outcome import Comparison, Line
 from dermae_bench.report.compare.policy import Policy
+from dermae_bench.report.compare.recorded import BETWEEN
 from dermae_bench.report.compare.sides import RowPair
 from dermae_bench.statistics.decisions import Verdict, decide
 
@@ -46,12 +47,31 @@ class Judged:
 
     verdict: Verdict
     judgements: tuple[Judgement, ...]
+    missing: tuple[str, ...] = ()
+    """What the policy asks of and could not be judged; each is inconclusive."""
 
 
 def judge(comparison: Comparison, policy: Policy) -> Judged:
     """GO where every criterion is met by its whole interval, NO-GO where one interval lies wholly on the wrong side."""
     judgements = tuple(_judgements(comparison, policy))
-    return Judged(verdict=overall([one.verdict for one in judgements]), judgements=judgements)
+    missing = tuple(_missing(comparison, policy, {one.metric for one in judgements}))
+    verdicts: list[Verdict] = [one.verdict for one in judgements]
+    if missing:
+        verdicts.append("INCONCLUSIVE")
+    return Judged(verdict=overall(verdicts), judgements=judgements, missing=missing)
+
+
+def _missing(comparison: Comparison, policy: Policy, judged: set[str]) -> Iterator[str]:
+    """Rows and numbers that one side does not have: a candidate that left them out has not met the policy."""
+    for row in comparison.pairing.only_a:
+        if not policy.tasks or any(task in row.split(BETWEEN) for task in policy.tasks):
+            yield f"{row}: B has no such row"
+    for text in comparison.left_out:
+        metric, _, rest = text.partition(" of ")
+        row = rest.partition(": ")[0].replace(" and ", BETWEEN)
+        if metric in policy.metrics and (not policy.tasks or any(task in row.split(BETWEEN) for task in policy.tasks)):
+            yield text
+    yield from (f"{metric}: no row has it" for metric in policy.metrics if metric not in judged)
 
 
 def overall(verdicts: Sequence[Verdict]) -> Verdict:

@@ -99,6 +99,29 @@ def test_words_that_name_nothing(folder: Path, tmp_path: Path) -> None:
             compare_results(words)
 
 
+def test_a_first_word_that_is_no_results_folder_is_told_why(folder: Path, tmp_path: Path) -> None:
+    old, file = tmp_path / "old", tmp_path / "file"
+    old.mkdir()
+    (old / "records.jsonl").touch()
+    file.touch()
+    for words, why in {
+        (f"{tmp_path}/nope", "a", "b"): "the first of three words is no results folder:.*there is no such folder",
+        (str(tmp_path), "a", "b"): "it has no evidence.json",
+        (str(old), str(folder)): "as folders of older versions: `dermae-bench report SUITE` makes it again",
+        (str(file), str(folder)): "file is a file",
+        (str(folder), f"{folder}:"): "no row is named after the colon",
+    }.items():
+        with pytest.raises(DataError, match=f"(?s){why}"):
+            compare_results(words)
+
+
+def test_a_policy_is_wrong_in_itself_and_about_what_is_there_at_once(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("version: 1\nextra: 1\nmetrics: {auc: {margin: 0}, accuracy: {at_most: 1}}\n")
+    with pytest.raises(UserError, match=r"(?s)unknown key 'extra'.*no column 'auc'.*say at_least.*3 errors"):
+        compare_results([str(folder), "old", "new"], policy=path)
+
+
 def test_json_and_csv_hold_every_test(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compare_results([str(folder), "old", "new"], form="json", flips=("1",)) == 0
     about = json.loads(capsys.readouterr().out)

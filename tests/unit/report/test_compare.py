@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dermae_bench.errors import DataError, UserError
+from dermae_bench.builtin.metrics.operating_points import SpecificityAt95Sensitivity
 from dermae_bench.plugin.measures import Predictions
-from dermae_bench.report.compare.answers import RESAMPLES
-from dermae_bench.report.compare.comparison import compare
-from dermae_bench.report.compare.outcome import Comparison, Line, Number, Verified
-from dermae_bench.report.compare.procedures import Test
+from dermae_bench.report.compare.answers import RESAMPLES, Answered, Asked, Measured
+from dermae_bench.report.compare.comparison import companions_of, compare
+from dermae_bench.report.compare.lines import Column, one_number
+from dermae_bench.report.compare.outcome import Companion, Comparison, Line, Number, Verified
+from dermae_bench.report.compare.procedures import Both, Test
 from dermae_bench.report.compare.recorded import Results
 from dermae_bench.report.compare.sides import paired
-from dermae_bench.scoring.resampling import resample
+from dermae_bench.report.compare.text import terminal_comparison
+from dermae_bench.scoring.resampling import Draws, resample
 from dermae_bench.statistics.bootstrap import bca, standard_error
 from dermae_bench.statistics.decisions import holm, minimal_detectable_effect
 from dermae_bench.statistics.paired import delong, mcnemar, paired_bootstrap
@@ -60,7 +63,8 @@ def means(metric: str, every: list[np.ndarray], seed: int = 0) -> tuple[float, n
     """Value, replicates and jackknife of the mean over seeds, by the metric itself."""
     plugin = metric_of(metric, {})
     ones = np.ones((1, len(WHICH.ids)), dtype=np.float32)
-    drawn = [resample(plugin, predictions(logits), RESAMPLES, seed) for logits in every]
+    draws = Draws(WHICH.groups, RESAMPLES, seed)
+    drawn = [resample(plugin, predictions(logits), draws) for logits in every]
     values = [plugin.resampled(predictions(logits), ones)[metric][0] for logits in every]  # type: ignore[index]
     assert all(one is not None for one in drawn)
     return (
@@ -208,143 +212,63 @@ def test_a_calibration_error_is_not_tested_where_its_draws_are_bent(tmp_path: Pa
     assert "would find differences that are not there" in found.note
 
 
-# -- refusals ----------------------------------------------------------------------------------------------------
+def test_one_number_under_two_names_is_tested_once(tmp_path: Path) -> None:
+    made = Folder(tmp_path / "r", metrics=("accuracy", "auc-ovr-macro", "auc-binary", "brier"))
+    made.row("old", WHICH, OLD)
+    made.row("new", WHICH, NEW)
+    found = compared(made.write(), "old", "new")
+    lines = found.pairs[0].lines
+    assert [one.same_as for one in lines] == ["", "", "auc-ovr-macro", ""]
+    assert found.tests == 3
+    assert lines[1].tests == lines[2].tests
+    tests = [test for one in lines if not one.same_as for test in one.tests]
+    assert [test.adjusted for test in tests] == holm([test.p for test in tests]).tolist()
+    told = terminal_comparison(found, None, {}, 0, 120)
+    assert "auc-ovr-macro is auc-binary here" in told
+    assert "Holm's p over all 3 tests" in " ".join(told.split())
 
 
-def two_folders(tmp_path: Path, a: Folder, b: Folder) -> Comparison:
-    first, second = Results(a.write()), Results(b.write())
-    return compare(first, second, paired(first, second, None, None), metric_of=metric_of)
+def test_columns_are_one_number_only_where_every_draw_agrees() -> None:
+    draws = np.random.default_rng(0).random((2, 50))
+    nobody = Answered(seeds=(), predictions=())
+    measured = [Measured(replicates=row, jackknife=row[:9]) for row in draws]
+    one = Both(answers=(nobody, nobody), measured=(measured[0], measured[0]), values=(0.4, 0.5))
+    assert one_number(one, replace(one))
+    assert not one_number(one, replace(one, measured=(measured[0], measured[1])))
+    assert not one_number(one, replace(one, values=(0.4, 0.6)))
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("data", "0000"),
-        ("split_digest", "beef"),
-        ("precision", "bf16"),
-        ("reached", "derived from diagnosis"),
-        ("leaky", "the paper's split"),
-        ("classes", ["benign", "cancer"]),
-        ("n", 12),
-        ("protocol", "15 bins"),
-    ],
-)
-def test_what_is_unlike_is_refused_by_name(tmp_path: Path, field: str, value: object) -> None:
-    a, b = Folder(tmp_path / "a"), Folder(tmp_path / "b", facts={field: value})
-    for made, logits in ((a, OLD), (b, NEW)):
-        made.row("vit", WHICH, logits)
-    with pytest.raises(DataError, match=f"{field} is .* in A and .* in B") as caught:
-        two_folders(tmp_path, a, b)
-    assert caught.value.exit_code == 2
-    # protocols of metrics differ from each other, everything else is one finding over all of them
-    assert field == "protocol" or "(4 numbers, e.g. accuracy of vit | train | malignancy)" in str(caught.value)
+def test_what_a_frozen_threshold_reached_stands_beside(folder: Path) -> None:
+    val = predictions(OLD[1])
+    sides = [replace(predictions(logits[0]), validation=val) for logits in (OLD, NEW)]
+    answered = [Answered(seeds=({},), predictions=(side,)) for side in sides]
+    metric = SpecificityAt95Sensitivity(SpecificityAt95Sensitivity.Config())
+    asked = Asked(plugin=metric.name, metric=metric, column="specificity-at-95-sensitivity")
+    results = Results(folder)
+    pair = paired(results, results, "old", "new").pairs[0]
+    column = Column(pair=pair, records=((), ()), asked=asked, answers=(answered[0], answered[1]))
+    (beside,) = companions_of(column, {"sensitivity-reached-at-95": "renamed"})
+    reached = [metric.values(side)["sensitivity-reached-at-95"] for side in sides]
+    assert (beside.metric, beside.a, beside.b, beside.differs) == ("renamed", *reached, reached[0] != reached[1])
+    itself = replace(column, asked=replace(asked, column="sensitivity-reached-at-95"))
+    plain = replace(column, asked=Asked(plugin="accuracy", metric=metric_of("accuracy", {}), column="accuracy"))
+    assert companions_of(itself, {}) == companions_of(plain, {}) == ()
+    whole = compared(folder, "old", "new", "sign-flip", "accuracy")
+    shown = replace(whole.pairs[0].lines[0], companions=(Companion(metric="renamed", a=0.25, b=0.75),))
+    told = terminal_comparison(replace(whole, pairs=(replace(whole.pairs[0], lines=(shown,)),)), None, {}, 0, 120)
+    assert re.search(r"renamed +0\.250 +0\.750 +\+0\.500 +points differ", told)
+    assert "and A (or B) is the better one" in " ".join(told.split())
+    assert "stand at unlike operating points" in told
 
 
-def test_everything_that_differs_is_told_at_once(tmp_path: Path) -> None:
-    fewer = images(lesions=50)
-    a, b = Folder(tmp_path / "a"), Folder(tmp_path / "b", facts={"precision": "bf16"})
-    a.row("vit", WHICH, OLD)
-    b.row("vit", fewer, [answers(fewer, 0.9, 1)])
-    with pytest.raises(DataError) as caught:
-        two_folders(tmp_path, a, b)
-    text = str(caught.value)
-    assert "precision is fp32 in A and bf16 in B" in text
-    assert f"n is {len(WHICH.ids)} in A and {len(fewer.ids)} in B" in text
-    assert "15 only in A (image-075, image-076, image-077, ...)" in text
-
-
-def test_images_in_another_order_are_the_same_images(tmp_path: Path) -> None:
-    order = np.random.default_rng(0).permutation(len(WHICH.ids))
-    mixed = replace(
-        WHICH,
-        ids=[WHICH.ids[i] for i in order],
-        groups=[WHICH.groups[i] for i in order],
-        labels=WHICH.labels[order],
-    )
-    a, b = Folder(tmp_path / "a"), Folder(tmp_path / "b")
-    a.row("vit", WHICH, OLD[:1])
-    b.row("vit", mixed, [OLD[0][order]])
-    found = two_folders(tmp_path, a, b)
-    for one in found.pairs[0].lines:
-        assert one.difference == pytest.approx(0, abs=1e-12)
-        assert one.tests[0].p == 1
-
-
-@pytest.mark.parametrize("what", ["labels", "groups"])
-def test_the_same_ids_with_other_truths_are_refused(tmp_path: Path, what: str) -> None:
-    other = replace(WHICH, labels=1 - WHICH.labels) if what == "labels" else replace(WHICH, groups=WHICH.ids)
-    a, b = Folder(tmp_path / "a"), Folder(tmp_path / "b")
-    a.row("vit", WHICH, OLD[:1])
-    b.row("vit", other, OLD[:1])
-    with pytest.raises(DataError, match="labels of 90 images differ" if what == "labels" else "lesions of 90 images"):
-        two_folders(tmp_path, a, b)
-
-
-def test_a_record_that_its_answers_do_not_give_is_refused(tmp_path: Path) -> None:
-    a = Folder(tmp_path / "a")
-    a.row("old", WHICH, OLD[:1])
-    a.row("new", WHICH, NEW[:1])
-    a.records[0]["value"] += 0.01
-    with pytest.raises(DataError, match=r"the record of A says .*, its answers give .*verify"):
-        compared(a.write(), "old", "new")
-
-
-def test_a_seed_that_failed_takes_the_number_away(tmp_path: Path) -> None:
-    a = Folder(tmp_path / "a", metrics=("accuracy",))
-    a.row("old", WHICH, OLD[:1], status="failed: out of memory")
-    a.row("new", WHICH, NEW[:2])
-    a.row("half", WHICH, NEW[:2])
-    a.records.pop()
-    folder = a.write()
-    assert line(compared(folder, "old", "new", "sign-flip", "accuracy"), "accuracy").note == "A: failed: out of memory"
-    half = line(compared(folder, "new", "half"), "accuracy")
-    assert (half.note, half.b, half.words(0.05)) == ("B: 1 of 2 seeds are finished", None, "no number")
-
-
-# -- rows and columns --------------------------------------------------------------------------------------------
-
-
-def test_columns_that_do_not_exist_or_cannot_be_tested_are_errors(folder: Path) -> None:
-    with pytest.raises(UserError, match="no column 'acuracy'") as caught:
-        compared(folder, "old", "new", "sign-flip", "acuracy")
-    assert "did you mean 'accuracy'" in str(caught.value)
-    with pytest.raises(UserError, match="mcnemar is a test of accuracy alone, not of brier"):
-        compared(folder, "old", "new", "mcnemar", "brier")
-    with pytest.raises(UserError, match="delong is a test of auc-binary, which A and B do not both have"):
-        compared(folder, "gan", "ddpm", "delong")
-
-
-def test_whole_folders_pair_equal_names_and_list_the_rest(tmp_path: Path) -> None:
-    a, b = Folder(tmp_path / "a"), Folder(tmp_path / "b")
-    for made, other in ((a, "gone"), (b, "born")):
-        made.row("vit", WHICH, OLD[:1])
-        made.row("majority class", WHICH, OLD[:1], kind="floor")
-        made.row(other, WHICH, OLD[:1])
-    first, second = Results(a.write()), Results(b.write())
-    found = paired(first, second, None, None)
-    assert [pair.a.row for pair in found.pairs] == ["vit | train | malignancy"]
-    assert (found.only_a, found.only_b) == (("gone | train | malignancy",), ("born | train | malignancy",))
-    assert paired(first, second, "majority*", "majority*").pairs[0].a.kind == "floor"
-
-
-def test_a_pattern_names_one_row_a_task(tmp_path: Path) -> None:
+def test_a_task_without_the_metric_of_a_test_says_so(tmp_path: Path) -> None:
     many = images(classes=3)
-    a = Folder(tmp_path / "a")
-    for name in ("vit-b", "vit-l"):
-        a.row(name, WHICH, OLD[:1])
-        a.row(name, many, [answers(many, 0.8, 3, 3)], task="diagnosis")
-    a.distance("vit-g", [1.0])
-    results = Results(a.write())
-    for pattern in ("vit-b", "vit-b | train", "*-b*", "vit-b | train | *"):
-        assert [pair.a.row for pair in paired(results, results, pattern, "vit-l").pairs] == [
-            "vit-b | train | malignancy",
-            "vit-b | train | diagnosis",
-        ]
-    one = paired(results, results, "vit-b | train | diagnosis", "vit-l")
-    assert [pair.b.row for pair in one.pairs] == ["vit-l | train | diagnosis"]
-    assert one.only_b == ("vit-l | train | malignancy",)
-    with pytest.raises(DataError, match="'vit-\\[bl\\]\\*' names 2 rows of malignancy: vit-b") as caught:
-        paired(results, results, "vit-[bl]*", "resnet")
-    assert "B: no row 'resnet'" in str(caught.value)
-    with pytest.raises(DataError, match="no task in common"):
-        paired(results, results, "vit-g", "vit-b")
+    made = Folder(tmp_path / "r")
+    for name in ("old", "new"):
+        made.row(name, WHICH, OLD[:1])
+        made.row(name, many, [answers(many, 0.8, 3, 3)], task="diagnosis")
+    found = compared(made.write(), "old", "new", "delong")
+    assert [pair.note for pair in found.pairs] == ["", "diagnosis: no auc-binary; delong needs it"]
+    told = terminal_comparison(found, None, {}, 0, 120)
+    assert told.count("Holm p") == 1
+    assert "diagnosis: no auc-binary; delong needs it" in told

@@ -11,6 +11,7 @@ from dermae_bench.report.compare.outcome import Comparison, Line, Number, PairRe
 from dermae_bench.report.compare.policy import Criteria, Policy, PolicyError, load_policy
 from dermae_bench.report.compare.recorded import Row
 from dermae_bench.report.compare.sides import Pairing, RowPair
+from dermae_bench.report.compare.text import terminal_comparison
 from dermae_bench.report.compare.verdicts import MOST_LESIONS, judge, more_lesions, overall
 
 ROW = Row(
@@ -83,12 +84,50 @@ def test_a_number_that_is_not_there_is_inconclusive() -> None:
     ]
 
 
+def test_what_b_does_not_have_is_not_a_go() -> None:
+    good = comparison(line(0.8, 0.81, -0.01, 0.03))
+    asked = policy(margin=0.02)
+    assert judge(good, asked).verdict == "GO"
+    lost = replace(good, pairing=replace(good.pairing, only_a=("vit | train | malignancy",)))
+    judged = judge(lost, asked)
+    assert judged.verdict == "INCONCLUSIVE" and judged.missing == ("vit | train | malignancy: B has no such row",)
+    assert judge(lost, replace(asked, tasks=("diagnosis",))).missing == ("m: no row has it",)
+    assert judge(replace(good, left_out=("m of vit: only in A",)), asked).verdict == "INCONCLUSIVE"
+    assert judge(replace(good, left_out=("other of vit: only in A",)), asked).verdict == "GO"
+    everything = replace(asked, metrics={**asked.metrics, "never": Criteria(margin=1.0)})
+    assert judge(good, everything).missing == ("never: no row has it",)
+
+
 def test_other_tasks_are_not_judged() -> None:
     other = replace(policy(margin=0.1), tasks=("diagnosis",))
     assert judge(comparison(line(0.8, 0.8, -0.01, 0.01)), other).judgements == ()
     assert overall([]) == "INCONCLUSIVE"
     assert overall(["GO", "INCONCLUSIVE"]) == "INCONCLUSIVE"
     assert overall(["INCONCLUSIVE", "NO-GO", "GO"]) == "NO-GO"
+
+
+def test_what_is_left_out_of_other_tasks_is_not_asked() -> None:
+    good = comparison(line(0.8, 0.81, -0.01, 0.03))
+    asked = replace(policy(margin=0.02), tasks=("malignancy",))
+    for row, verdict in {"vit | train | diagnosis": "GO", "vit | train | malignancy": "INCONCLUSIVE"}.items():
+        told = f"m of {row}: protocol is 15 bins in A and 10 in B"
+        assert judge(replace(good, left_out=(told,)), asked).verdict == verdict
+
+
+def test_nothing_that_is_asked_is_cut_on_a_narrow_terminal() -> None:
+    long = replace(line(0.81234, 0.81, -0.00123, 0.003), metric="specificity-at-95-sensitivity")
+    rows = replace(ROW, row="a-classifier-with-a-long-name | balanced-and-more | malignancy")
+    pair = RowPair(a=rows, b=replace(rows, row=f"{rows.row}-b"))
+    found = comparison(long)
+    found = replace(found, pairs=(replace(found.pairs[0], pair=pair), replace(found.pairs[0], pair=PAIR)))
+    asked = replace(policy(), metrics={long.metric: Criteria(margin=0.00125, at_least=0.8)})
+    narrow = terminal_comparison(found, judge(found, asked), {}, 0, 60).partition("policy: INCONCLUSIVE")[2]
+    assert max(map(len, narrow.splitlines())) <= 60
+    told = " ".join(narrow.split())
+    assert "…" not in told
+    for words in ("margin: B - A >= -0.00125", "at_least: B >= 0.8 ", f"INCONCLUSIVE {long.metric}", pair.b.row):
+        assert words in told
+    assert terminal_comparison(comparison(), judge(comparison(), asked), {}, 0, 60)
 
 
 def test_four_times_the_lesions_halve_the_interval() -> None:
@@ -115,8 +154,9 @@ level: 0.9
 def test_every_mistake_is_told_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(BROKEN)
+    columns = {"accuracy": "higher", "brier": "lower", "ece": "lower"}
     with pytest.raises(PolicyError) as caught:
-        load_policy(path)
+        load_policy(path).fitting(columns, ["malignancy"])
     told = [(one.place.line, one.place.column, one.message) for one in caught.value.problems if one.place]
     assert told == [
         (1, 10, "expected 1, got 2"),
@@ -137,7 +177,7 @@ def test_a_file_that_is_no_policy(tmp_path: Path, text: str) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(text)
     with pytest.raises(PolicyError, match="error"):
-        load_policy(path)
+        load_policy(path).fitting({}, [])
     with pytest.raises(PolicyError, match="cannot be read"):
         load_policy(tmp_path / "none.yaml")
 
@@ -150,9 +190,25 @@ def test_a_policy_fits_what_is_compared(tmp_path: Path) -> None:
     with pytest.raises(PolicyError) as caught:
         loaded.fitting({"f1-macro": "higher", "ece": "lower", "t": "neither", "m": "higher"}, ["malignancy"])
     assert [(one.place.line, one.message) for one in caught.value.problems if one.place] == [
-        (7, "task 'x' is not compared"),
         (3, "A and B have no column 'f1'"),
         (4, "ece is better when lower: say at_most"),
         (5, "t has no better side: only at_least and at_most can judge it"),
         (6, "m is better when higher: say at_least"),
+        (7, "task 'x' is not compared"),
     ]
+
+
+def test_mistakes_of_every_sort_are_told_together(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("version: 1\nmetrics:\n  f1: {margin: 0}\n  AUC: {gain: 0.1}\n  ece: {at_least: 1, at_mots: 2}\n"
+                    "  acuracy: {margin: -1}\ntasks: [x]\nextra: 1\n")  # fmt: skip
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path).fitting({"f1-macro": "higher", "accuracy": "higher", "ece": "lower"}, ["malignancy"])
+    told = {one.place.line: one.message for one in caught.value.problems if one.place}
+    assert len(caught.value.problems) == 8 and sorted(told) == [3, 4, 5, 6, 7, 8]
+    hints = {
+        one.place.line: one.hint or "" for one in caught.value.problems if one.place and "no column" in one.message
+    }
+    assert "f1-macro, f1-weighted or f1-positive" in hints[3]
+    assert "auc-ovr-macro, or auc-binary" in hints[4]
+    assert "did you mean 'accuracy'?" in hints[6]
