@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dermae_bench.errors import UserError
-from dermae_bench.report.audit.averages import Average, averages, micro
+from dermae_bench.report.audit.averages import Average, averages, micro, of_matrix
 from dermae_bench.report.audit.baselines import Baseline, baseline
 from dermae_bench.report.audit.copies import copied_pairs, repeated_values
 from dermae_bench.report.audit.findings import Finding, by_grade
-from dermae_bench.report.audit.pairs import Matched, matched
+from dermae_bench.report.audit.pairs import Matched, matched, micro_clash
 from dermae_bench.report.audit.printed import Printed
 from dermae_bench.report.audit.sizes import Pool, pools
 from dermae_bench.report.audit.statements import (
@@ -35,7 +35,7 @@ class Checked:
     entry: Entry
     sets: tuple[TestSet, ...]
     averages: Mapping[TestSet, Mapping[str, Average]]
-    """Only where accuracy and an F1 without its average are printed; without class sizes `f1-micro` alone."""
+    """Only where an F1 without its average is printed beside others; without class sizes `f1-micro` alone."""
     baselines: Mapping[TestSet, Mapping[str, Baseline]]
     matched: Mapping[TestSet, Matched]
 
@@ -71,7 +71,7 @@ def audit(table: PaperTable, sizes: Sequence[int] = (), classes: Classes = ()) -
     copies = copied_pairs(table.entries)
     findings = [
         *size_findings(size_pools),
-        *average_findings([(item.entry, item.averages) for item in checked]),
+        *average_findings([(item.entry, item.averages, item.matched) for item in checked]),
         *pair_findings([(item.entry, item.matched) for item in checked]),
         *baseline_findings([(item.entry, item.baselines) for item in checked]),
         *copy_findings(copies, repeated_values(table.entries, copies)),
@@ -102,10 +102,11 @@ def _sets(entry: Entry, sizes: Sequence[int], classes: Classes) -> tuple[TestSet
 def _check(entry: Entry, sets: Sequence[TestSet]) -> Checked:
     cells = {metric: cell.printed for metric, cell in entry.cells.items()}
     found: dict[TestSet, Mapping[str, Average]] = {}
-    if "accuracy" in cells and "f1" in cells:
+    if "f1" in cells:
         for item in sets or [TestSet(None, ())]:
-            pair = _averages(cells["accuracy"], cells["f1"], item)
-            found[item] = pair
+            pair = _averages(cells, item)
+            if pair:
+                found[item] = pair
     baselines = {
         item: {metric: best for metric in cells for best in [baseline(metric, item.counts)] if best is not None}
         for item in sets
@@ -117,9 +118,14 @@ def _check(entry: Entry, sets: Sequence[TestSet]) -> Checked:
         if item.counts and len(fitting) == 1 and (best := baseline(fitting[0], item.counts)) is not None:
             baselines[item]["f1"] = best
     together = {item: matched(cells, *item.counts) for item in sets if len(item.counts) == 2}
+    if not together and (clashes := micro_clash(cells)):
+        together = {(*sets, TestSet(None, ()))[0]: Matched(None, clashes, skipped=False)}
     return Checked(entry, tuple(sets), found, baselines, together)
 
 
-def _averages(accuracy: Printed, f1: Printed, item: TestSet) -> Mapping[str, Average]:
-    tried = averages(accuracy, f1, *item.counts) if len(item.counts) == 2 else None
-    return tried if tried is not None else {"f1-micro": micro(accuracy, f1)}
+def _averages(cells: Mapping[str, Printed], item: TestSet) -> Mapping[str, Average]:
+    shares, f1 = of_matrix(cells), cells["f1"]
+    tried = averages(shares, f1, *item.counts) if shares and len(item.counts) == 2 else None
+    if tried is not None:
+        return tried
+    return {"f1-micro": micro(shares["accuracy"], f1)} if "accuracy" in shares else {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dermae_bench.report.audit.audit import Audit, Checked
 from dermae_bench.report.audit.averages import ACCURACY_SLACK, F1_SLACK, Average, verdict
 from dermae_bench.report.audit.counts import fitting
-from dermae_bench.report.audit.findings import ASSUMPTIONS, GRADES, MEANING
+from dermae_bench.report.audit.findings import ASSUMPTIONS, GRADES, MEANING, odds, pair_text, percent
 from dermae_bench.report.audit.matrices import AVERAGES
 from dermae_bench.report.audit.printed import HOWS, Printed
 from dermae_bench.report.audit.table import Cell
@@ -65,8 +65,8 @@ def _sizes(result: Audit) -> Section:
         for tried in pool.tried:
             grade, text = tried.reading(len(pool.cells))
             hits = " / ".join(f"{tried.hits[how]}" for how in HOWS)
-            p = " / ".join(f"{tried.p[how]:.2g}" for how in HOWS)
-            share = f"{tried.chance['rounded']:.1%}"
+            p = " / ".join(odds(tried.p[how]) for how in HOWS)
+            share = f"{tried.chance['rounded']:.1%}" if tried.chance["rounded"] >= 0.001 else "below 0.1%"
             rows.append(
                 (pool.name, str(tried.n), f"{hits} of {len(pool.cells)}", share, p, f"{grade}: {text}",
                  tried.runs, least)
@@ -147,17 +147,17 @@ def _averages(result: Audit) -> Section:
         # without two class sizes every candidate says the same
         for test_set in two or list(item.averages)[:1]:
             pair, cells = item.averages[test_set], item.entry.cells
-            printed = f"{cells['accuracy'].printed.text}/{cells['f1'].printed.text}"
             grade, text = verdict(pair)
             fits = [_fit(pair[name], cells["f1"].printed) if name in pair else "?" for name in AVERAGES]
             sizes = "/".join(map(str, test_set.counts)) if len(test_set.counts) == 2 else str(test_set.n or "?")
-            head = (str(item.entry.line), item.entry.system, item.entry.task or "-", printed, sizes)
+            head = (str(item.entry.line), item.entry.system, item.entry.task or "-", pair_text(item.entry), sizes)
             rows.append((*head, *fits, f"{grade}: {text}"))
     about = (
-        "which average the F1 can be, by every confusion matrix of these class sizes (negative/positive). exact: "
-        f"both numbers as printed; near: within {ACCURACY_SLACK} of the accuracy and {F1_SLACK} of the F1, with the "
-        "share of arbitrary numbers that would be; no: between matrices; < or >: out of the range at this accuracy; "
-        "?: not tried, it needs two known class sizes and few enough matrices"
+        "which average the F1 can be, by every confusion matrix of these class sizes (negative/positive) near the "
+        f"row's other numbers. exact: all as printed; near: within {ACCURACY_SLACK} of the accuracy and {F1_SLACK} of "
+        "the F1, with the share of arbitrary numbers that would be; no: between matrices; < or >: out of the range "
+        "beside the other numbers; !: no matrix is near these; ?: not tried, it needs two known class sizes and few "
+        "enough matrices"
     )
     names = (name.removeprefix("f1-") for name in AVERAGES)
     heads = ("line", "system", "task", "accuracy/F1", "sizes", *names, "reading")
@@ -169,9 +169,11 @@ def _fit(average: Average, f1: Printed) -> str:
         case "exact":
             return "exact"
         case "near":
-            return f"near {average.chance:.0%}"
+            return f"near {percent(average.chance)}"
         case "not near":
             return "no"
+        case "clash":
+            return "!"
     return f"< {average.low:.3f}" if f1.value < average.low else f"> {average.high:.3f}"
 
 

@@ -43,7 +43,12 @@ class Matrices:
         return self.where(self.holds(metric, low, high))
 
     def holds(self, metric: str, low: float, high: float) -> NDArray[np.bool_]:
-        """(M,) which of them `within` keeps."""
+        """(M,) which of them `within` keeps; `f1` without its average is any of the five."""
+        if metric == "f1":
+            kept = np.zeros(self.tp.shape, dtype=np.bool_)
+            for average in AVERAGES:
+                kept |= self.holds(average, low, high)
+            return kept
         values = self.values(metric)
         return ~((values < low - EXACT) | (values > high + EXACT))
 

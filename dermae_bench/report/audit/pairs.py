@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dermae_bench.report.audit.averages import ACCURACY_SLACK, F1_SLACK
+from dermae_bench.report.audit.averages import ACCURACY_SLACK, F1_SLACK, micro, of_matrix
 from dermae_bench.report.audit.counts import explained, wilson
-from dermae_bench.report.audit.matrices import OF_MATRIX, Matrices, allowed
+from dermae_bench.report.audit.matrices import AVERAGES, Floats, Matrices, allowed
 from dermae_bench.report.audit.printed import HOWS, How, Printed
 
 
@@ -50,35 +50,47 @@ class Matched:
 
 
 def matched(cells: Mapping[str, Printed], negatives: int, positives: int) -> Matched:
-    """Check all numbers that come from one confusion matrix, and an AUC beside it.
+    """Check all numbers that come from one confusion matrix, an F1 without its average and an AUC beside them.
 
     An empty set of matrices is proof for these class sizes. The AUC of a system is bounded by its operating point:
     a ROC curve rises, so through (false positive rate f, sensitivity t) its area lies between t (1 - f) and
-    1 - f (1 - t).
+    1 - f (1 - t). An F1 without its average must be one of the five of some matrix; beside an accuracy alone the
+    readings of the average tell that for the whole column.
     """
-    shares = {metric: printed for metric, printed in cells.items() if metric in OF_MATRIX}
+    shares = of_matrix(cells)
     clashes: list[Clash] = []
-    whole: dict[str, Printed] = {}
-    for metric, printed in shares.items():
-        if _alone(metric, printed, negatives, positives):
-            whole[metric] = printed
-        else:
-            clashes.append(Clash((metric,), _why(metric, printed, negatives, positives)))
-    if "accuracy" in shares and "accuracy" not in whole:
-        clashes += _far_off(shares, negatives, positives)
+    whole = dict(shares)
     found = _together(whole, negatives, positives)
+    # numbers that one matrix gives are each possible alone
+    if found is None or found.empty:
+        for metric, printed in shares.items():
+            if not _alone(metric, printed, negatives, positives):
+                del whole[metric]
+                clashes.append(Clash((metric,), _why(metric, printed, negatives, positives)))
+        if "accuracy" in shares and "accuracy" not in whole:
+            clashes += _far_off(shares, negatives, positives)
+        found = _together(whole, negatives, positives)
     if found is None:
         return Matched(None, tuple(clashes), skipped=True)
-    if found.empty:
+    if not found.empty and "f1" in cells and whole.keys() - {"accuracy"}:
+        whole["f1"] = cells["f1"]
+        found = _together(whole, negatives, positives)
+    if found is not None and found.empty:
         metrics = _smallest_clash(whole, negatives, positives)
         clashes.append(Clash(metrics, _why_pair(metrics, whole, negatives, positives)))
     # an accuracy that is no count leaves nothing to imply
-    complete = not clashes and not found.empty and bool(shares)
-    implied = _implied(found) if complete else None
-    auc = cells.get("auc")
-    if auc is not None:
-        clashes += _area(auc, implied, negatives, positives)
+    implied = _implied(found) if found is not None and not clashes and bool(shares) else None
+    if "auc" in cells:
+        clashes += _area(cells["auc"], shares if not clashes else {}, negatives, positives)
     return Matched(implied, tuple(clashes), skipped=False)
+
+
+def micro_clash(cells: Mapping[str, Printed]) -> tuple[Clash, ...]:
+    """An F1-micro that is not the accuracy, which it is with any number of classes and images."""
+    if "accuracy" not in cells or "f1-micro" not in cells or micro(cells["accuracy"], cells["f1-micro"]).fits:
+        return ()
+    text = f"f1-micro {cells['f1-micro'].text} is not the accuracy {cells['accuracy'].text}, which it must be"
+    return (Clash(("accuracy", "f1-micro"), text),)
 
 
 def _alone(metric: str, printed: Printed, negatives: int, positives: int) -> bool:
@@ -123,16 +135,31 @@ def _far_off(shares: Mapping[str, Printed], negatives: int, positives: int) -> l
 
 
 def _smallest_clash(cells: Mapping[str, Printed], negatives: int, positives: int) -> tuple[str, ...]:
-    """The fewest metrics that no matrix gives together; all of them where the matrices are too many to try."""
+    """The fewest metrics that no matrix gives together; all of them where the matrices are too many to try.
+
+    With an F1 without its average, the fewest that put it beyond every average: that explains more than digits do.
+    """
     grid = allowed(negatives, positives, {})
     if grid is None:
         return tuple(cells)
-    agrees = {how: {m: grid.holds(m, *printed.reach(how)) for m, printed in cells.items()} for how in HOWS}
-    for size in range(2, len(cells)):
-        for metrics in itertools.combinations(cells, size):
-            if not any(np.logical_and.reduce([agrees[how][m] for m in metrics]).any() for how in HOWS):
+    agrees = {how: {m: grid.holds(m, *printed.reach(how)) for m, printed in cells.items() if m != "f1"} for how in HOWS}
+    f1 = cells.get("f1")
+    others = [metric for metric in cells if metric != "f1"]
+    for size in range(2 if f1 is None else 1, len(cells)):
+        for metrics in itertools.combinations(others, size):
+            together = [np.logical_and.reduce([agrees[how][m] for m in metrics]) for how in HOWS]
+            if f1 is None and not any(mask.any() for mask in together):
                 return metrics
+            if f1 is not None and _beyond(f1, grid.where(np.logical_or.reduce(together))):
+                return (*metrics, "f1")
     return tuple(cells)
+
+
+def _beyond(f1: Printed, found: Matrices) -> bool:
+    """Whether a printed F1 lies above or below all that each average has."""
+    low, high = min(f1.reach(how)[0] for how in HOWS), max(f1.reach(how)[1] for how in HOWS)
+    ends = [_ends(found.values(average)) for average in AVERAGES]
+    return all(most < low or least > high for least, most in ends)
 
 
 def _implied(found: Matrices) -> Implied:
@@ -142,32 +169,35 @@ def _implied(found: Matrices) -> Implied:
     return Implied(
         tp=(int(found.tp.min()), int(found.tp.max())),
         tn=(int(found.tn.min()), int(found.tn.max())),
-        sensitivity=_ends(sensitivity.tolist()),
-        specificity=_ends(specificity.tolist()),
-        balanced_accuracy=_ends(found.values("balanced-accuracy").tolist()),
+        sensitivity=_ends(sensitivity),
+        specificity=_ends(specificity),
+        balanced_accuracy=_ends(found.values("balanced-accuracy")),
         sensitivity_interval=wilson(middle, found.positives),
         auc=(float(np.min(sensitivity * specificity)), float(np.max(1 - false_positives * (1 - sensitivity)))),
         told=bool(np.ptp(sensitivity) <= 0.02 and np.ptp(specificity) <= 0.02),
     )
 
 
-def _ends(values: Sequence[float]) -> tuple[float, float]:
-    return min(values), max(values)
+def _ends(values: Floats) -> tuple[float, float]:
+    return float(values.min()), float(values.max())
 
 
-def _area(auc: Printed, implied: Implied | None, negatives: int, positives: int) -> list[Clash]:
+def _area(auc: Printed, shares: Mapping[str, Printed], negatives: int, positives: int) -> list[Clash]:
     pairs = 2 * negatives * positives
     if not any(explained(auc, pairs, how) for how in HOWS):
         return [Clash(("auc",), f"AUC {auc.text} is no count of the {positives} x {negatives} pairs, ties half")]
-    if implied is None:
+    told = []
+    for how in HOWS:
+        found = allowed(negatives, positives, _limits(shares, how)) if shares else None
+        if found is not None and not found.empty:
+            low, high = _implied(found).auc
+            told.append((low, high, auc.reach(how)))
+    # only what lies beyond the matrices of both roundings is impossible
+    if not told or any(low <= end[1] and end[0] <= high for low, high, end in told):
         return []
-    low, high = implied.auc
-    # only what lies beyond both roundings is impossible
-    ends = [auc.reach(how) for how in HOWS]
-    if max(end[1] for end in ends) < low or min(end[0] for end in ends) > high:
-        text = f"AUC {auc.text} is outside {low:.4f}-{high:.4f}, the areas of ROC curves through this operating point"
-        return [Clash(("auc", "accuracy", "sensitivity", "specificity"), text)]
-    return []
+    low, high, _ = told[0]
+    text = f"AUC {auc.text} is outside {low:.4f}-{high:.4f}, the areas of ROC curves through this operating point"
+    return [Clash(("auc", *shares), text)]
 
 
 def _why(metric: str, printed: Printed, negatives: int, positives: int) -> str:
@@ -187,7 +217,15 @@ def _why_pair(metrics: Sequence[str], cells: Mapping[str, Printed], negatives: i
     text = f"no confusion matrix of {negatives} negatives and {positives} positives gives {named} together"
     others = {metric: cells[metric] for metric in metrics[:-1]}
     found = _together(others, negatives, positives)
-    if found is not None and not found.empty:
-        values = found.values(metrics[-1])
-        text += f"; with the others {metrics[-1]} lies in {np.nanmin(values):.4f}-{np.nanmax(values):.4f}"
-    return text
+    if found is None or found.empty:
+        return text
+    if metrics[-1] != "f1":
+        return f"{text}; with the others {metrics[-1]} lies in {_between(found, metrics[-1])}"
+    lie = ", ".join(f"{average.removeprefix('f1-')} {_between(found, average)}" for average in AVERAGES)
+    return f"{text}; with the others the averages of F1 are {lie}"
+
+
+def _between(found: Matrices, metric: str) -> str:
+    """Least and greatest value, or the one that there is."""
+    values = found.values(metric)
+    return "-".join(dict.fromkeys((f"{np.nanmin(values):.4f}", f"{np.nanmax(values):.4f}")))

@@ -8,7 +8,8 @@ from dermae_bench.report.audit.averages import ACCURACY_SLACK, F1_SLACK, Average
 from dermae_bench.report.audit.baselines import Baseline
 from dermae_bench.report.audit.copies import Copied, Repeated
 from dermae_bench.report.audit.counts import fitting, wilson
-from dermae_bench.report.audit.findings import RARE, Finding, Grade, listed
+from dermae_bench.report.audit.findings import RARE, Finding, Grade, listed, odds, pair_text, percent
+from dermae_bench.report.audit.matrices import OF_MATRIX
 from dermae_bench.report.audit.pairs import Matched
 from dermae_bench.report.audit.printed import HOWS
 from dermae_bench.report.audit.sizes import Pool
@@ -28,49 +29,74 @@ def size_findings(pools: Iterable[Pool]) -> list[Finding]:
             least = " and ".join(f"{pool.smallest[how] or 'none below 100000'} {how}" for how in HOWS)
             says = (
                 f"not all accuracies ({pool.name}) are counts out of {tried.n} images: {ways}; by chance "
-                f"{tried.chance['rounded']:.0%} of such numbers fit, so they are means over runs, folds or batches, "
-                f"averaged over classes, from other images, mixed, or hold errors; the smallest size that explains "
-                f"all is {least}; impossible both ways: {_numbers(tried.impossible)}"
+                f"{percent(tried.chance['rounded'])} of such numbers fit, so they are means over runs, folds or "
+                f"batches, averaged over classes, from other images, mixed, or hold errors; the smallest size that "
+                f"explains all is {least}; impossible both ways: {_numbers(tried.impossible)}"
             )
             found.append(Finding("proved", "size", says, ("A1", "A2", "A4"), tried.impossible or pool.cells))
     return found
 
 
-def average_findings(entries: Sequence[tuple[Entry, Mapping[TestSet, Mapping[str, Average]]]]) -> list[Finding]:
+def average_findings(
+    entries: Sequence[tuple[Entry, Mapping[TestSet, Mapping[str, Average]], Mapping[TestSet, Matched]]],
+) -> list[Finding]:
+    """What the readings of F1 without its average say, column by column."""
     found: list[Finding] = []
     columns: dict[tuple[str, TestSet], list[tuple[Entry, Mapping[str, Average]]]] = {}
-    for entry, fits in entries:
+    told: set[tuple[int, TestSet]] = set()
+    for entry, fits, together in entries:
         for item, pair in fits.items():
             if len(pair) > 1:
                 columns.setdefault((entry.task, item), []).append((entry, pair))
+        told |= {(id(entry), item) for item, result in together.items() for clash in result.clashes
+                 if "f1" in clash.metrics}  # fmt: skip
     for (task, item), rows in columns.items():
         where = f"{task}, " if task else ""
-        inexact = [entry for entry, pair in rows if not any(fit.fit == "exact" for fit in pair.values())]
+        # with more numbers beside the F1 it is told row by row which of them cannot stand together
+        alone, beside = ([row for row in rows if _accuracy_alone(row[0]) == wanted] for wanted in (True, False))
+        inexact = [entry for entry, pair in alone if not any(fit.fit == "exact" for fit in pair.values())]
         if inexact:
             says = (
                 f"{where}{item}: no confusion matrix gives accuracy and F1 to the printed digits, whatever the "
-                f"average, in {len(inexact)} of {len(rows)} pairs: {_pairs(inexact)}"
+                f"average, in {len(inexact)} of {len(alone)} pairs: {_pairs(inexact)}"
             )
             found.append(Finding("proved", "impossible", says, ("A1", "A3", "A4", "A5"), _both(inexact)))
-        far = [entry for entry, pair in rows if not any(fit.fits for fit in pair.values())]
-        hopeless = [entry for entry, pair in rows if all(fit.fit == "out of range" for fit in pair.values())]
-        graded: list[tuple[Grade, list[Entry]]] = [
-            ("proved", hopeless),
-            ("likely", [entry for entry in far if entry not in hopeless]),
-        ]
-        for grade, those in graded:
-            if those:
-                says = (
-                    f"{where}{item}: the pair belongs to another test set, another average or holds an error: no "
-                    f"matrix within {ACCURACY_SLACK} of the accuracy and {F1_SLACK} of the F1: {_pairs(those)}"
-                )
-                found.append(Finding(grade, "average", says, ("A1", "A3", "A4", "A5"), _both(those)))
+        found += _far(where, item, alone, f"within {ACCURACY_SLACK} of the accuracy and")
+        untold = [row for row in beside if (id(row[0]), item) not in told]
+        found += _far(where, item, untold, "near the row's other numbers and within")
         found += _mixed(where, item, rows)
     return found
 
 
+def _accuracy_alone(entry: Entry) -> bool:
+    return {metric for metric in entry.cells if metric in OF_MATRIX} == {"accuracy"}
+
+
+def _far(where: str, item: TestSet, rows: Sequence[tuple[Entry, Mapping[str, Average]]], beside: str) -> list[Finding]:
+    """F1s that no matrix near the other numbers has; proved where they are beyond all of them."""
+    hopeless = [entry for entry, pair in rows if all(fit.fit == "out of range" for fit in pair.values())]
+    far = [entry for entry, pair in rows if not any(fit.fits or fit.fit == "clash" for fit in pair.values())]
+    graded: list[tuple[Grade, list[Entry]]] = [
+        ("proved", hopeless),
+        ("likely", [entry for entry in far if entry not in hopeless]),
+    ]
+    found = []
+    for grade, those in graded:
+        if those:
+            says = (
+                f"{where}{item}: the pair belongs to another test set, another average or holds an error: no "
+                f"matrix {beside} {F1_SLACK} of the F1: {_pairs(those)}"
+            )
+            found.append(Finding(grade, "average", says, ("A1", "A3", "A4", "A5"), _both(those)))
+    return found
+
+
 def _mixed(where: str, item: TestSet, rows: Sequence[tuple[Entry, Mapping[str, Average]]]) -> list[Finding]:
-    """One F1 column, one average: refuted where ranges leave none in common, doubtful where nearness leaves none."""
+    """One F1 column, one average: refuted where ranges leave none in common, doubtful where nearness leaves none.
+
+    A row that fits no average at all holds another fault and says nothing about the column.
+    """
+    rows = [(entry, pair) for entry, pair in rows if any(fit.fit != "out of range" for fit in pair.values())]
     possible = [{name for name, fit in pair.items() if fit.fit != "out of range"} for _, pair in rows]
     near = [{name for name, fit in pair.items() if fit.fits} for _, pair in rows]
     explaining = [names for names in near if names]
@@ -105,14 +131,21 @@ def pair_findings(entries: Sequence[tuple[Entry, Mapping[TestSet, Matched]]]) ->
                 if clash.metrics == ("accuracy",):
                     continue  # told once for all accuracies, by size
                 cells = tuple((entry, entry.cells[metric]) for metric in clash.metrics if metric in entry.cells)
-                assuming = ("A1", "A3", "A4", *(("A6",) if "auc" in clash.metrics and len(cells) > 1 else ()))
-                says = f"{entry.name}: {clash.why} ({item})"
+                assuming = _assumed(clash.metrics, item)
+                says = f"{entry.name}: {clash.why}" + (f" ({item})" if item.n is not None else "")
                 found.append(Finding("proved", "impossible", says, assuming, cells))
             if result.skipped:
                 says = f"{entry.name}: too many confusion matrices of {item} to try"
                 named = tuple((entry, cell) for cell in entry.cells.values())
                 found.append(Finding("cannot be told", "impossible", says, (), named))
     return found
+
+
+def _assumed(metrics: Sequence[str], item: TestSet) -> tuple[str, ...]:
+    if len(item.counts) != 2:
+        return ("A1", "A9")  # accuracy and F1-micro are the same share of any images
+    stated = ("A5",) if "f1" in metrics else ()
+    return ("A1", "A3", "A4", *stated, *(("A6",) if "auc" in metrics and len(metrics) > 1 else ()))
 
 
 def baseline_findings(entries: Sequence[tuple[Entry, Mapping[TestSet, Mapping[str, Baseline]]]]) -> list[Finding]:
@@ -168,8 +201,10 @@ def copy_findings(copies: Sequence[Copied], repeated: Repeated | None) -> list[F
         equal = ", ".join(f"{metric} {pair.first.cells[metric].printed.text}" for metric in pair.metrics)
         lines = f"lines {pair.first.line} and {pair.second.line}"
         differing = f", while {listed(pair.differing)} differ" if pair.differing else ""
-        odds = f"probability by chance {pair.chance:.1g}" if pair.chance is not None else "too few rows for a chance"
-        says = f"{pair.first.name} and {pair.second.name} ({lines}) have equal {equal}{differing}: {odds}"
+        by_chance = "too few rows for a chance"
+        if pair.chance is not None:
+            by_chance = f"probability by chance {odds(pair.chance, 1)}"
+        says = f"{pair.first.name} and {pair.second.name} ({lines}) have equal {equal}{differing}: {by_chance}"
         grade: Grade = "likely" if pair.chance is not None and pair.chance < RARE else "cannot be told"
         cells = tuple((entry, entry.cells[metric]) for entry in (pair.first, pair.second) for metric in pair.metrics)
         says += "; a copied cell is the likely cause" if grade == "likely" else "; a copied cell is possible"
@@ -180,7 +215,7 @@ def copy_findings(copies: Sequence[Copied], repeated: Repeated | None) -> list[F
         grade = "likely" if repeated.chance < RARE else "cannot be told"
         says = (
             f"single numbers that stand more than once: {listed(texts)}; {repeated.expected:.1f} coincidences are "
-            f"expected, as many or more have probability {repeated.chance:.2g}"
+            f"expected, as many or more have probability {odds(repeated.chance)}"
         )
         found.append(Finding(grade, "copy", says, ("A7",), ()))
     return found
@@ -191,8 +226,9 @@ def _numbers(cells: Sequence[Named]) -> str:
 
 
 def _pairs(entries: Sequence[Entry]) -> str:
-    return listed([f"{entry.cells['accuracy'].printed.text}/{entry.cells['f1'].printed.text}" for entry in entries], 40)
+    return listed([pair_text(entry) for entry in entries], 40)
 
 
 def _both(entries: Sequence[Entry]) -> tuple[Named, ...]:
-    return tuple((entry, entry.cells[metric]) for entry in entries for metric in ("accuracy", "f1"))
+    return tuple((entry, entry.cells[metric]) for entry in entries for metric in ("accuracy", "f1")
+                 if metric in entry.cells)  # fmt: skip

@@ -14,6 +14,7 @@ import pytest
 from dermae_bench.commands.auditing import audit_table
 from dermae_bench.errors import DataError, DataMissing, UserError
 from dermae_bench.report.audit.audit import Audit, audit
+from dermae_bench.report.audit.averages import verdict
 from dermae_bench.report.audit.findings import Finding
 from dermae_bench.report.audit.matrices import allowed
 from dermae_bench.report.audit.printed import HOWS
@@ -138,15 +139,64 @@ def test_mixed_averages_are_found_and_a_single_one_is_not(tmp_path: Path) -> Non
     assert proved(audited(tmp_path, f"{head}A,350,50,{accuracy},{one}\nB,350,50,{accuracy},{one}\n")) == []
 
 
-def test_an_exactly_copied_row_of_a_large_table_is_likely(tmp_path: Path) -> None:
-    rng = np.random.default_rng(3)
-    rows = [f"s{i},{a:.4f},{b:.4f},{c:.4f}" for i, (a, b, c) in enumerate(rng.uniform(0.6, 0.9, (10, 3)))]
-    head = "system,accuracy,auc,sensitivity\n"
-    assert not [item for item in audited(tmp_path, head + "\n".join(rows)).findings if item.kind == "copy"]
-    copied = ",".join(["s9", *rows[2].split(",")[1:3], "0.7001"])
-    (finding,) = [item for item in audited(tmp_path, head + "\n".join([*rows[:9], copied])).findings
-                  if item.kind == "copy"]  # fmt: skip
-    assert finding.grade == "likely" and finding.lines == (4, 11) and "sensitivity differ" in finding.says
+# accuracy, sensitivity and specificity 0.9 of 800 + 200: TP 180, TN 720, F1 0.7826, 0.8588, 0.9046, 0.9000, 0.9351
+PINNED = "system,n,positives,accuracy,f1,sensitivity,specificity\nA,1000,200,0.9000,{},0.9000,0.9000\n"
+
+
+@pytest.mark.parametrize("f1", ["0.7826", "0.8588", "0.9046", "0.9000", "0.9351", "0.9350"])
+def test_an_f1_of_the_implied_matrix_is_possible(tmp_path: Path, f1: str) -> None:
+    result = audited(tmp_path, PINNED.format(f1))
+    assert proved(result) == []
+    (known,) = [item.implied for item in result.checked[0].matched.values()]
+    assert known is not None and (known.tp, known.tn) == ((180, 180), (720, 720))
+
+
+def test_an_f1_that_the_accuracy_allows_and_the_row_does_not(tmp_path: Path) -> None:
+    result = audited(tmp_path, PINNED.format("0.8543"))
+    (finding,) = proved(result)
+    assert finding.kind == "impossible" and finding.assuming == ("A1", "A3", "A4", "A5")
+    assert "positive 0.7826, macro 0.8588, weighted 0.9046, micro 0.9000, negative 0.9351" in finding.says
+    ((test_set, pair),) = result.checked[0].averages.items()
+    assert verdict(pair) == ("proved", "none: wrong test set or an error")
+    assert result.checked[0].matched[test_set].implied is None
+    # the accuracy alone leaves macro, and sensitivity with specificity leave nothing, too
+    alone = audited(tmp_path, "system,n,positives,accuracy,f1\nA,1000,200,0.9000,0.8543\n")
+    assert proved(alone) == [] and verdict(alone.checked[0].averages[test_set])[1] == "only macro is in range"
+    without = audited(tmp_path, "system,n,positives,sensitivity,specificity,f1\nA,1000,200,.9000,.9000,.8543\n")
+    assert [item.kind for item in proved(without)] == ["impossible"]
+
+
+def test_means_over_runs_leave_the_average_open(tmp_path: Path) -> None:
+    text = "system,n,positives,accuracy,sensitivity,specificity,f1\nA,207,48,0.7157,0.1061,0.8997,{}\n"
+    (pair,) = audited(tmp_path, text.format("0.5123")).checked[0].averages.values()
+    assert verdict(pair) == ("likely", "none: another test set, a mean or an error")
+    (pair,) = audited(tmp_path, text.format("0.9323")).checked[0].averages.values()
+    assert verdict(pair)[0] == "proved"  # beyond what the accuracy allows
+
+
+def test_numbers_that_clash_leave_the_average_open(tmp_path: Path) -> None:
+    result = audited(tmp_path, "system,n,positives,accuracy,precision,npv,f1\nA,1000,200,0.9000,0.7000,0.9500,0.8543\n")
+    assert ["npv" in item.says for item in proved(result)] == [True]
+    assert [verdict(pair)[0] for pair in result.checked[0].averages.values()] == ["cannot be told"]
+
+
+def test_one_impossible_row_is_no_mixture(tmp_path: Path) -> None:
+    exact = allowed(300, 50, {"sensitivity": (0.4, 0.4), "specificity": (0.9, 0.9)})
+    assert exact is not None
+    row = f"{290 / 350:.4f},{exact.values('f1-positive')[0]:.4f}"
+    text = f"system,n,positives,accuracy,f1\nA,350,50,{row}\nB,350,50,{row}\nC,350,50,0.8286,0.9999\n"
+    told = [item.says for item in proved(audited(tmp_path, text))]
+    assert told and not any("mixes" in says for says in told)
+
+
+def test_f1_micro_is_the_accuracy_with_any_classes(tmp_path: Path) -> None:
+    text = "system,classes,accuracy,f1-micro,f1-macro\nA,100;50;30,0.8000,{},0.7000\n"
+    assert [
+        item.assuming for item in proved(audited(tmp_path, text.format("0.8100"))) if item.kind == "impossible"
+    ] == [("A1", "A9")]
+    assert proved(audited(tmp_path, text.format("0.8000"))) == []
+    (finding,) = proved(audited(tmp_path, "system,accuracy,f1-micro\nA,0.80,0.82\n"))
+    assert "f1-micro 0.82 is not the accuracy 0.80" in finding.says
 
 
 def test_without_sizes_nothing_is_proved(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from dermae_bench.report.audit.averages import averages, of_matrix
 from dermae_bench.report.audit.baselines import baseline
 from dermae_bench.report.audit.counts import at_least, chance, fitting, smallest_size, wilson
-from dermae_bench.report.audit.matrices import OF_MATRIX, allowed
+from dermae_bench.report.audit.matrices import AVERAGES, OF_MATRIX, allowed
 from dermae_bench.report.audit.pairs import matched
 from dermae_bench.report.audit.printed import HOWS, Printed, read_printed
 
@@ -127,3 +128,40 @@ def test_true_matrix_is_the_one_implied() -> None:
     assert found.clashes == () and found.implied is not None
     assert (found.implied.tp, found.implied.tn) == ((6, 6), (36, 36))
     assert found.implied.balanced_accuracy == (0.825, 0.825)
+
+
+def no_true_row_is_refuted(seed: int, how: str) -> None:
+    """A row of a random matrix with its F1 of each average beside some of its other numbers."""
+    rng = np.random.default_rng(seed)
+    negatives, positives, digits = int(rng.integers(3, 400)), int(rng.integers(3, 400)), int(rng.integers(2, 6))
+    tp, tn = int(rng.integers(positives + 1)), int(rng.integers(negatives + 1))
+    exact = allowed(negatives, positives, {"sensitivity": (tp / positives,) * 2, "specificity": (tn / negatives,) * 2})
+    assert exact is not None
+
+    def shown(metric: str) -> Printed:
+        value = float(exact.values(metric)[0])
+        return printed(f"{value if how == 'rounded' else int(value * 10**digits) / 10**digits:.{digits}f}")
+
+    some = [str(metric) for metric in rng.permutation(OF_MATRIX)[: int(rng.integers(1, len(OF_MATRIX)))]]
+    for others in (["accuracy", "sensitivity", "specificity"], some):
+        cells = {metric: shown(metric) for metric in others if not np.isnan(exact.values(metric)[0])}
+        for average in AVERAGES:
+            row = {"f1": shown(average), **cells}
+            found = matched(row, negatives, positives)
+            assert not found.clashes, (seed, average, row, negatives, positives)
+            if cells:
+                pair = averages(of_matrix(row), row["f1"], negatives, positives)
+                assert pair is not None and pair[average].fit == "exact", (seed, average, row, negatives, positives)
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_true_rows_are_never_refuted(how: str) -> None:
+    for seed in range(4):
+        no_true_row_is_refuted(seed, how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", HOWS)
+def test_many_true_rows_are_never_refuted(how: str) -> None:
+    for seed in range(100, 300):
+        no_true_row_is_refuted(seed, how)
