@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from dermae_bench.report.pictures import curves, samples
 from dermae_bench.report.records import Boards, Record, Reported, RowInfo, Uncertainty, record_of
 from dermae_bench.report.reference import reference_rows
 from dermae_bench.report.timing import timings
-from dermae_bench.report.uncertainty import Resamples, uncertainty
+from dermae_bench.report.uncertainty import INTERVAL, Resamples, uncertainty
 from dermae_bench.store.artifacts import Manifest, Store
 from dermae_bench.store.environment import environment
 from dermae_bench.suite.parts import Cell, FigurePlan, RowPlan
@@ -84,13 +84,13 @@ class Collector:
             image_size=prepared.get("size"),
             split_rule=prepared.get("split_rule", ""),
             split_digest=prepared.get("split_digest", ""),
-            class_counts=_class_counts(prepared),
+            class_counts=class_counts(prepared),
             facts={
                 "precision": self.suite.precision,
                 "threads": str(self.suite.threads),
                 "images": str(prepared.get("n", "unknown")),
             },
-            interval="95 %, bias-corrected and accelerated (BCa), from 2,000 bootstrap resamples of whole lesions",
+            interval=INTERVAL,
             rows=tuple(infos),
             records=tuple(records),
             subgroups=tuple(inside),
@@ -156,21 +156,9 @@ class Collector:
             seeds=tuple(cell.seeds for cell in row.cells),
             costs=self._costs(row),
             confusions=tuple(confusions),
-            marks=(*row.marks, *self._taught(row), *([f"leaky: {leaky}"] if leaky else [])),
+            marks=(*row.marks, *labels_of_teacher(row, self._summary), *([f"leaky: {leaky}"] if leaky else [])),
         )
         return info, records
-
-    def _taught(self, row: RowPlan) -> Iterator[str]:
-        """How a teacher labelled what has no other label: a teacher that gives one class to all is seen at once."""
-        for cell in row.cells[:1]:
-            manifest = self.manifest(cell.models[0]) if cell.models else None
-            counts = manifest.summary.get("labelled_by_teacher") if manifest is not None else None
-            if counts:
-                given = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
-                seed = (
-                    f" (seed {cell.seeds['classifier']})" if len(row.cells) > 1 and "classifier" in cell.seeds else ""
-                )
-                yield f"teacher's labels{seed}: {given}"
 
     def _records(self, row: RowPlan, cell: Cell, score: Stage, found: Sequence[Mapping[str, Any]]) -> Iterator[Record]:
         about: dict[str, Any] = {"board": row.board, "row": row.row, "names": row.names, "kind": row.kind}
@@ -267,7 +255,17 @@ class Collector:
                     )
 
 
-def _class_counts(prepared: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
+def labels_of_teacher(row: RowPlan, summary_of: Callable[[Stage], Mapping[str, Any] | None]) -> Iterator[str]:
+    """How a teacher labelled what has no other label: a teacher that gives one class to all is seen at once."""
+    for cell in row.cells[:1]:
+        counts = (summary_of(cell.models[0]) or {}).get("labelled_by_teacher") if cell.models else None
+        if counts:
+            given = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
+            seed = f" (seed {cell.seeds['classifier']})" if len(row.cells) > 1 and "classifier" in cell.seeds else ""
+            yield f"teacher's labels{seed}: {given}"
+
+
+def class_counts(prepared: Mapping[str, Any]) -> dict[str, dict[str, dict[str, int]]]:
     """Task -> class -> split -> images."""
     if not prepared:
         return {}

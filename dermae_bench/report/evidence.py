@@ -24,7 +24,8 @@ from dermae_bench.plugin.measures import Predictions
 from dermae_bench.report.escape import public
 from dermae_bench.report.records import Boards
 from dermae_bench.report.verify.provenance import described
-from dermae_bench.scoring.labels import derive, task_of
+from dermae_bench.scoring.deriving import derive
+from dermae_bench.scoring.labels import task_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

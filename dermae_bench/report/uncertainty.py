@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermae_bench.report.records import Uncertainty
-from dermae_bench.statistics.bootstrap import bca, standard_error
+from dermae_bench.statistics.bootstrap import bca, standard_error, told
+
+INTERVAL = "95 %, bias-corrected and accelerated (BCa), from 2,000 bootstrap resamples of whole lesions"
+"""What the intervals of boards are."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,10 +37,7 @@ def uncertainty(seeds: Sequence[Resamples]) -> Uncertainty | None:
         return None
     replicates = np.mean([item.replicates for item in seeds], axis=0)
     jackknife = np.mean([item.jackknife for item in seeds], axis=0)
-    interval = bca(float(np.mean([item.value for item in seeds])), replicates, jackknife)
-    if interval is not None and interval.high <= interval.low:
-        # where nothing varies the bootstrap knows nothing
-        interval = None
+    interval = told(bca(float(np.mean([item.value for item in seeds])), replicates, jackknife))
     return Uncertainty(
         low=interval.low if interval is not None else None,
         high=interval.high if interval is not None else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dermae_bench.report.collect import class_counts
 from dermae_bench.report.evidence import Evidence
 from dermae_bench.report.verify.findings import ANSWERS, Report, parts
 from dermae_bench.report.verify.scores import Again
@@ -20,7 +21,7 @@ def check_facts(scores: Sequence[Again], evidence: Evidence, report: Report) -> 
     meant = {
         "image_size": prepared["size"], "split_rule": prepared["split_rule"], "split_digest": prepared["split_digest"],
         "facts": {**boards["facts"], "images": str(prepared["n"])},
-        "class_counts": {**boards["class_counts"], **_root(prepared)},
+        "class_counts": class_counts(prepared),
     }  # fmt: skip
     for name, value in meant.items():
         report.count(TOPIC)
@@ -37,13 +38,6 @@ def check_facts(scores: Sequence[Again], evidence: Evidence, report: Report) -> 
         for row in boards["rows"]:
             if row["kind"] != "reported" and mark not in row["marks"]:
                 report.differs(TOPIC, f"evidence.json: row {row['row']}", "a mark is missing", row["marks"], mark)
-
-
-def _root(prepared: Mapping[str, Any]) -> dict[str, Any]:
-    """Class -> split -> images of the task that the data set itself has."""
-    root = prepared["tasks"][0]
-    counts: Mapping[str, Mapping[str, int]] = prepared["counts"]
-    return {root["name"]: {name: {split: its[name] for split, its in counts.items()} for name in root["classes"]}}
 
 
 def _warnings(scores: Sequence[Again], prepared: Mapping[str, Any]) -> Iterator[str]:

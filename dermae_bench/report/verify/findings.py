@@ -30,7 +30,7 @@ UNUSABLE = (
 ABSENT = "(absent)"
 """Stands in findings for a value that is not there, which null is."""
 
-Needs = Literal["store", "plugin", "file", "run"]
+Needs = Literal["store", "plugin", "file", "run", "version"]
 
 
 @dataclass(frozen=True, kw_only=True)

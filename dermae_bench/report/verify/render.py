@@ -66,7 +66,8 @@ def _left(report: Report) -> list[str]:
     words = {
         "store": "need the store, which is not here: give its place by --results, or say --no-store",
         "run": "have to be made first: run the suite",
-        "plugin": "need a metric plugin that is not here: install it, or give its folder by --plugins-dir",
+        "plugin": "need a plugin that is not here: install it, or give its folder by --plugins-dir",
+        "version": "were planned by another version of dermae-bench or of a plugin: check them with that version",
         "file": "need a file that is not here",
     }
     numbers = Counter[str]()

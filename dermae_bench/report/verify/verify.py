@@ -10,10 +10,12 @@ from dermae_bench.errors import UserError
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.report.evidence import FILE, IMAGES, PREDICTIONS, VERSION, Evidence
 from dermae_bench.report.verify.answers import check_answers, check_images
+from dermae_bench.report.verify.asked import check_plan
 from dermae_bench.report.verify.digests import check_digests
 from dermae_bench.report.verify.facts import check_facts
 from dermae_bench.report.verify.findings import FEATURES, UNUSABLE, Report, parts, why
 from dermae_bench.report.verify.metrics import Metrics
+from dermae_bench.report.verify.planned import plan_of
 from dermae_bench.report.verify.provenance import Provenance, check_keys
 from dermae_bench.report.verify.reading import read_json, read_lines, read_table
 from dermae_bench.report.verify.rebuilt import boards_of, check_boards, check_intervals, check_rows
@@ -65,8 +67,11 @@ def verify(
         return report
     try:
         provenance = Provenance(evidence.about["provenance"])
-        check_keys(provenance, evidence.scores, report)
+        check_keys(provenance, evidence.scores, report, stored=store is not None)
         entries = Entries(Store(store), report) if store is not None else None
+        plan = plan_of(folder, evidence, catalog, report)
+        if plan is not None:
+            check_plan(plan, evidence, provenance, entries, report)
         _tables(folder, evidence, provenance, entries, report)
         samples: ScoreSamples | None = samples_in(entries) if entries is not None and samples_in is not None else None
         scores = again(evidence, provenance, Metrics(catalog), samples, report, tell)

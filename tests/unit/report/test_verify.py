@@ -32,6 +32,12 @@ from dermae_bench.report.verify.verify import verify
 ROW = "thumbs | train | diagnosis"
 
 
+@pytest.fixture(autouse=True)
+def unplanned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This folder was made by hand and is of no suite; `test_verify_plan.py` holds one to its plan."""
+    monkeypatch.setattr("dermae_bench.report.verify.verify.plan_of", lambda *words: None)
+
+
 @pytest.fixture(scope="module")
 def catalog() -> Catalog:
     return Catalog()
@@ -159,6 +165,11 @@ def test_the_list_of_digests_is_read_by_sha256sum(good: Path) -> None:
     assert "report.html" not in listed and SUMS not in listed
     assert f"# {digest_file(good / 'report.html')}  report.html" in (good / SUMS).read_text()
     assert write_digests(good) is False
+
+
+def test_a_folder_without_its_suite_is_not_good(good: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert named(check(good, catalog), "plan", "suite.resolved.yaml", "cannot be read")
 
 
 # -- files ------------------------------------------------------------------------------------------------------------
@@ -320,6 +331,8 @@ EVIDENCE: dict[str, tuple[Callable[[dict[str, Any]], Any], str, tuple[str, ...]]
         key=_score(a, "score/larger/seed=0/diagnosis")["inputs"]["predictions"]["key"]), "keys", ("inputs",)),
     "parts of a stage": (lambda a: next(s for s in a["provenance"]["stages"].values() if s["kind"] == "sample")[
         "parts"]["work"].update(count=999), "keys", ("its parts give another key",)),
+    "folder in the parts": (lambda a: next(s for s in a["provenance"]["stages"].values() if s["kind"] == "sample")[
+        "parts"]["work"].update(count="/home/me/work/count"), "keys", ("name a folder",)),
     "stage removed": (lambda a: a["provenance"]["stages"].pop(_score(a)["key"]), "keys", ("no stage",)),
     "interval": (lambda a: a["intervals"][0].update(low=0.0), "intervals", ("low",)),
     "interval removed": (lambda a: a["intervals"].pop(), "intervals", ("missing",)),

@@ -1,0 +1,171 @@
+"""Rows and facts of the boards beside what the suite asks for: which scores belong to which row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dermae_bench.durable import canonical
+from dermae_bench.report.escape import public
+from dermae_bench.report.evidence import Evidence, Score
+from dermae_bench.report.uncertainty import INTERVAL
+from dermae_bench.report.verify.chains import Chains
+from dermae_bench.report.verify.findings import Report
+from dermae_bench.report.verify.marks import check_marks
+from dermae_bench.report.verify.planned import FILE, TOPIC, Plan
+from dermae_bench.report.verify.provenance import Provenance
+from dermae_bench.report.verify.stored import Entries
+from dermae_bench.suite.parts import Cell, RowPlan
+
+Name = tuple[str, str]
+"""Board and row."""
+
+
+def check_plan(plan: Plan, evidence: Evidence, provenance: Provenance, entries: Entries | None, report: Report) -> None:
+    """Every row is one of the suite, and shows the scores of the models, seeds and images that the suite gives it."""
+    chains = Chains(plan, provenance, report)
+    _words(plan, evidence, provenance, report)
+    stored: dict[Name, Mapping[str, Any]] = {
+        (row["board"], row["row"]): row for row in evidence.about["boards"]["rows"] if row["kind"] != "reported"
+    }
+    claims: dict[tuple[Name, str], list[Score]] = {}
+    for score in evidence.scores:
+        for shown in score.rows:
+            claims.setdefault(((shown["board"], shown["row"]), canonical(shown["seeds"])), []).append(score)
+    planned: dict[Name, RowPlan] = {(row.board, str(public(row.row))): row for row in plan.rows}
+    for name in planned.keys() - stored.keys():
+        report.differs(TOPIC, f"evidence.json: row {name[1]}", f"{FILE} asks for this row, and it is missing")
+    for name in stored.keys() - planned.keys():
+        report.differs(TOPIC, f"evidence.json: row {name[1]}", f"{FILE} asks for no such row")
+    for name, row in planned.items():
+        if name in stored:
+            _row(row, stored[name], name, claims, chains, report)
+    if stored.keys() == planned.keys() and list(stored) != list(planned):
+        report.differs(TOPIC, "evidence.json: rows", f"they are not in the order of {FILE}", list(stored))
+    _costs(planned, provenance, chains, report)
+    _others(plan, provenance, chains, str(evidence.prepared["key"]))
+    if chains.aged:
+        _exchanged(planned, claims, chains, report)
+    chains.names()
+    check_marks(plan, evidence, chains, entries, planned, stored, report)
+
+
+def _words(plan: Plan, evidence: Evidence, provenance: Provenance, report: Report) -> None:
+    """Facts of the boards that are the suite's. The preset's name is in no suite that it was merged into."""
+    boards, suite = evidence.about["boards"], plan.suite
+    facts = {"precision": suite.precision, "threads": str(suite.threads), "images": str(evidence.prepared["n"])}
+    meant = {
+        "suite": suite.suite, "description": suite.description, "dataset": suite.dataset.plugin, "facts": facts,
+        "interval": INTERVAL, "image_size": int(suite.dataset.params["image_size"]),
+    }  # fmt: skip
+    for name, value in meant.items():
+        report.count(TOPIC)
+        if boards[name] != public(value):
+            place = f"evidence.json: boards.{name}"
+            report.differs(TOPIC, place, f"it is not that of {FILE}", boards[name], public(value))
+    published = (provenance.about["reference"] is not None, suite.reference is not None)
+    if published[0] != published[1]:
+        report.differs(TOPIC, "evidence.json: reference", f"published numbers are shown, and {FILE}", *published)
+    preset = boards["preset"]
+    if preset is not None:
+        report.note(f"the boards say that preset {preset!r} was run; nothing here can check the name")
+
+
+def _row(
+    row: RowPlan,
+    shown: Mapping[str, Any],
+    name: Name,
+    claims: Mapping[tuple[Name, str], Sequence[Score]],
+    chains: Chains,
+    report: Report,
+) -> None:
+    place = f"evidence.json: row {name[1]}"
+    meant = {"names": _names(row, shown), "kind": row.kind, "seeds": [dict(cell.seeds) for cell in row.cells]}
+    for what, value in meant.items():
+        report.count(TOPIC)
+        if shown[what] != public(value):
+            report.differs(TOPIC, place, f"{what}: not as in {FILE}", shown[what], public(value))
+    lacking = 0
+    for cell in row.cells:
+        seeds = canonical(public(cell.seeds))
+        lacking += _cell(cell, claims.get((name, seeds), ()), f"{place}, seeds {seeds}", chains, report)
+    if (shown["status"] == "ok") != (lacking == 0):
+        told = f"{lacking} scores that {FILE} asks for are not here, and its status is"
+        report.differs(TOPIC, place, told, shown["status"], "ok" if lacking == 0 else "pending or failed")
+
+
+def _names(row: RowPlan, shown: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Its names. A floor may have fewer images than the samples that it stands beside, and says so."""
+    told = str(shown["names"].get("n", ""))
+    fewer = row.kind == "floor" and told.isdecimal() and int(told) <= int(row.names.get("n", 0))
+    return {**row.names, "n": told} if fewer else row.names
+
+
+def _cell(cell: Cell, scores: Sequence[Score], place: str, chains: Chains, report: Report) -> int:
+    """Compare the scores of a row under one choice of seeds; returns how many are not here."""
+    left = list(scores)
+    lacking = []
+    for stage in cell.scores:
+        own = next((score for score in left if score.name == public(stage.name)), None)
+        if own is None:
+            lacking.append(stage)
+            continue
+        left.remove(own)
+        chains.compare(stage, own.key, place)
+    # a score under another name is held to what is asked for, too: names are in no key
+    for stage, score in zip(list(lacking), list(left), strict=False):
+        chains.compare(stage, score.key, place)
+        lacking.remove(stage)
+        left.remove(score)
+    for score in left:
+        report.differs(TOPIC, place, f"{FILE} asks for no such score of this row", score.name)
+    return len(lacking)
+
+
+def _exchanged(
+    planned: Mapping[Name, RowPlan], claims: Mapping[tuple[Name, str], Sequence[Score]], chains: Chains, report: Report
+) -> None:
+    """Scores that are another row's, also where another version planned both otherwise than this one.
+
+    What the versions do otherwise differs for the right row, too. So a score belongs elsewhere where it differs from
+    what another row asks for in a part of the same places, and in no others.
+    """
+    wanted = [
+        (name, canonical(public(cell.seeds)), stage)
+        for name, row in planned.items()
+        for cell in row.cells
+        for stage in cell.scores
+    ]
+    for name, seeds, stage in wanted:
+        for score in claims.get((name, seeds), ()):
+            if score.name != public(stage.name):
+                continue
+            own = chains.fields(stage, score.key)
+            other = next((its for its, _, one in wanted if own and chains.fields(one, score.key) < own), None)
+            if other is not None:
+                place = f"evidence.json: row {name[1]}, seeds {seeds}: {score.name}"
+                report.differs(TOPIC, place, "it is rather what this row asks for", name[1], other[1])
+
+
+def _costs(planned: Mapping[Name, RowPlan], provenance: Provenance, chains: Chains, report: Report) -> None:
+    for item in provenance.about["costs"]:
+        row = planned.get((item["board"], item["row"]))
+        if row is not None and row.cost is not None:
+            chains.compare(row.cost, item["key"], f"costs of {item['row']}")
+        elif row is not None:
+            report.differs(TOPIC, f"costs of {item['row']}", f"{FILE} counts no costs of this row", item["key"])
+
+
+def _others(plan: Plan, provenance: Provenance, chains: Chains, prepared: str) -> None:
+    """Stages that no score of a row reads: lints, grids of samples, costs of encoders; and the data."""
+    by_name: dict[tuple[str, str], list[str]] = {}
+    for key, stage in provenance.stages.items():
+        by_name.setdefault((stage["kind"], stage["name"]), []).append(key)
+    for planned in plan.stages:
+        if planned.kind == "prepare":
+            chains.compare(planned, prepared, "the prepared data set")
+            continue
+        keys = by_name.get((planned.kind, str(public(planned.name))), [])
+        if planned.key not in chains.found and keys:
+            nearest = min(keys, key=lambda key: len(chains.fields(planned, key)))
+            chains.compare(planned, nearest, f"evidence.json: stage {planned.name}")

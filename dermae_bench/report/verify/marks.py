@@ -1,0 +1,105 @@
+"""The matrix of what models have seen, and the marks beside rows, made again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from dermae_bench.report.collect import labels_of_teacher
+from dermae_bench.report.contamination import CLEAN, TEST_SETS, UNCHECKED, Contamination, contamination
+from dermae_bench.report.escape import public
+from dermae_bench.report.evidence import Evidence
+from dermae_bench.report.verify.chains import Chains
+from dermae_bench.report.verify.findings import Report
+from dermae_bench.report.verify.planned import Plan
+from dermae_bench.report.verify.stored import Entries
+from dermae_bench.suite.parts import RowPlan
+from dermae_bench.suite.stage import Stage
+
+TOPIC = "contamination and marks"
+AND = "; "
+"""Between the statements of a cell."""
+LINTED = "near-duplicates"
+"""How a statement begins that only the store tells."""
+TAUGHT = "teacher's labels"
+"""How a mark begins that only the store tells."""
+
+
+def check_marks(
+    plan: Plan,
+    evidence: Evidence,
+    chains: Chains,
+    entries: Entries | None,
+    planned: Mapping[tuple[str, str], RowPlan],
+    stored: Mapping[tuple[str, str], Mapping[str, Any]],
+    report: Report,
+) -> None:
+    """What models have learnt from, line by line; what lints found in it only the store tells.
+
+    Without the store the cells of the test sets are taken as they stand, and the marks are held to them.
+    """
+
+    def summary(stage: Stage) -> Mapping[str, Any] | None:
+        key = chains.found.get(stage.key)
+        manifest = entries.whole(stage.kind, key) if entries is not None and key is not None else None
+        return manifest.summary if manifest is not None else None
+
+    seen = contamination(plan.resolved, plan.catalog, plan.stages, summary, evidence.prepared)
+    table = [list(line) for line in evidence.about["boards"]["contamination"]]
+    meant: list[list[str]] = public(seen.rows())
+    report.count(TOPIC, len(meant))
+    width = len(meant[0])
+    if [len(line) for line in table] != [width] * len(meant):
+        report.differs(TOPIC, "evidence.json: boards.contamination", "its lines", len(table), len(meant))
+        return
+    compared = width if entries is not None else width - len(TEST_SETS)
+    for line, own in zip(table, meant, strict=True):
+        for column, one, two in list(zip(meant[0], line, own, strict=True))[:compared]:
+            if one != two:
+                place = f"evidence.json: boards.contamination: {' '.join(own[:3])}: {column}"
+                report.differs(TOPIC, place, "suite and lints give", one, two)
+    if entries is None:
+        report.skip("what lints found in the training data", "store", len(meant) - 1)
+        _declared(seen, table, report)
+        seen = _as_told(seen, table)
+    for name, row in planned.items():
+        if name in stored:
+            _marks(row, stored[name], seen, evidence, summary if entries is not None else None, report)
+
+
+def _declared(seen: Contamination, table: list[list[str]], report: Report) -> None:
+    """Statements that need no lint: what is declared, what is not, and overlaps of splits."""
+    for line, told in zip(seen.table, table[1:], strict=True):
+        for test, text in zip(TEST_SETS, told[-len(TEST_SETS) :], strict=True):
+            shown = [one for one in text.split(AND) if one not in (CLEAN, UNCHECKED) and not one.startswith(LINTED)]
+            meant = [str(public(one)) for one in line.cells[test] if one not in (CLEAN, UNCHECKED)]
+            if sorted(shown) != sorted(AND.join(meant).split(AND) if meant else []):
+                place = f"evidence.json: boards.contamination: {line.kind} {line.name} {line.train}: {test}"
+                report.differs(TOPIC, place, "the suite and its plugins give", shown, meant)
+
+
+def _as_told(seen: Contamination, table: list[list[str]]) -> Contamination:
+    """The same lines, with the cells of the folder."""
+    lines = []
+    for line, told in zip(seen.table, table[1:], strict=True):
+        cells = dict(zip(TEST_SETS, told[-len(TEST_SETS) :], strict=True))
+        lines.append(replace(line, cells={test: tuple(text.split(AND)) for test, text in cells.items()}))
+    return Contamination(table=tuple(lines))
+
+
+def _marks(
+    row: RowPlan, shown: Mapping[str, Any], seen: Contamination, evidence: Evidence, summary: Any, report: Report
+) -> None:
+    if summary is not None:
+        taught = list(labels_of_teacher(row, summary))
+    else:
+        taught = [text for text in shown["marks"] if text.startswith(TAUGHT)]
+        if taught:
+            report.skip(f"{row.row}: the labels that its teacher gave", "store", len(taught))
+    leaky = evidence.prepared["leaky"]
+    meant = public([*row.marks, *taught, *([f"leaky: {leaky}"] if leaky else []), *seen.marks_of(row)])
+    report.count(TOPIC)
+    if sorted(shown["marks"]) != sorted(meant):
+        place = f"evidence.json: row {shown['row']}"
+        report.differs(TOPIC, place, "its marks are not those that suite, data and lints give", shown["marks"], meant)
