@@ -192,7 +192,9 @@ def _tables(board: str) -> str:
     start = next((i for i, line in enumerate(lines) if line.startswith("## ")), len(lines))
     end = next((i for i, line in enumerate(lines) if line == "## Warnings"), len(lines))
     title = lines[0].rpartition(": ")[2].capitalize()
-    return "\n".join([f"{title}. {' '.join(facts + counts)}", "", *_narrowed(body[start:end])]).strip()
+    # the sentences below a table are the README's own
+    tables = [line for line in body[start:end] if not line.startswith("- ")]
+    return "\n".join([f"{title}. {' '.join(facts + counts)}", "", *_narrowed(tables)]).strip()
 
 
 def _narrowed(lines: Sequence[str]) -> Iterator[str]:
