@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compared_rows import NEW, OLD, WHICH, compared, line
 
 from dermae_bench.builtin.metrics.operating_points import SpecificityAt95Sensitivity
 from dermae_bench.plugin.measures import Predictions
 from dermae_bench.report.compare.answers import RESAMPLES, Answered, Asked, Measured
 from dermae_bench.report.compare.comparison import companions_of, compare
 from dermae_bench.report.compare.lines import Column, one_number
-from dermae_bench.report.compare.outcome import Companion, Comparison, Line, Number, Verified
+from dermae_bench.report.compare.outcome import Companion, Line, Number, Verified
 from dermae_bench.report.compare.procedures import Both, Test
 from dermae_bench.report.compare.recorded import Results
 from dermae_bench.report.compare.sides import paired
@@ -25,11 +26,6 @@ from dermae_bench.statistics.decisions import holm, minimal_detectable_effect
 from dermae_bench.statistics.paired import delong, mcnemar, paired_bootstrap
 from dermae_bench.statistics.randomisation import cluster_sign_flip, pseudo_value_sign_flip
 from tests.result_folders import TASKS, Folder, answers, images, metric_of
-
-WHICH = images()
-"""90 images of 60 lesions."""
-OLD = [answers(WHICH, 0.75, seed) for seed in (1, 2, 3)]
-NEW = [answers(WHICH, 0.9, seed) for seed in (4, 5)]
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +39,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.distance("gan", [10.0, 14.0])
     made.distance("ddpm", [7.0, 8.0])
     return made.write()
-
-
-def compared(folder: Path, a: str, b: str, test: Test = "sign-flip", *metrics: str, seed: int = 0) -> Comparison:
-    results = Results(folder)
-    pairing = paired(results, results, a, b)
-    return compare(results, results, pairing, metric_of=metric_of, metrics=metrics, test=test, seed=seed)
-
-
-def line(comparison: Comparison, metric: str) -> Line:
-    return next(line for pair in comparison.pairs for line in pair.lines if line.metric == metric)
 
 
 def predictions(logits: np.ndarray) -> Predictions:

@@ -7,22 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from compared_rows import NEW, OLD, WHICH, compared, line
 
 from dermae_bench.errors import DataError, UserError
 from dermae_bench.report.compare.comparison import compare
-from dermae_bench.report.compare.outcome import Comparison, Line
+from dermae_bench.report.compare.outcome import Comparison
 from dermae_bench.report.compare.policy import Criteria, Policy
-from dermae_bench.report.compare.procedures import Test
 from dermae_bench.report.compare.recorded import Results
 from dermae_bench.report.compare.refusals import unlike
 from dermae_bench.report.compare.sides import paired
 from dermae_bench.report.compare.verdicts import judge
 from tests.result_folders import Folder, answers, images, metric_of
-
-WHICH = images()
-"""90 images of 60 lesions."""
-OLD = [answers(WHICH, 0.75, seed) for seed in (1, 2, 3)]
-NEW = [answers(WHICH, 0.9, seed) for seed in (4, 5)]
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +28,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made.distance("gan", [10.0, 14.0])
     made.distance("ddpm", [7.0, 8.0])
     return made.write()
-
-
-def compared(folder: Path, a: str, b: str, test: Test = "sign-flip", *metrics: str, seed: int = 0) -> Comparison:
-    results = Results(folder)
-    pairing = paired(results, results, a, b)
-    return compare(results, results, pairing, metric_of=metric_of, metrics=metrics, test=test, seed=seed)
-
-
-def line(comparison: Comparison, metric: str) -> Line:
-    return next(line for pair in comparison.pairs for line in pair.lines if line.metric == metric)
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------
