@@ -54,7 +54,7 @@ def reference_rows(path: Path) -> tuple[list[RowInfo], list[Record], list[Report
         rows.setdefault(f"{read.board} {read.row}", _row(read))
     if problems:
         raise DataError(f"reference file {path.name} cannot be read", problems)
-    return list(rows.values()), [_record(item) for item in numbers.values()], list(numbers.values())
+    return list(rows.values()), [record_of_reported(item) for item in numbers.values()], list(numbers.values())
 
 
 def _read(line: dict[str, str]) -> Reported:
@@ -99,7 +99,8 @@ def _row(item: Reported) -> RowInfo:
     )
 
 
-def _record(item: Reported) -> Record:
+def record_of_reported(item: Reported) -> Record:
+    """A published number as a record: without interval, direction or key."""
     return Record(
         board=item.board,
         row=item.row,

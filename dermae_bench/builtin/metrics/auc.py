@@ -18,16 +18,10 @@ LOWEST_SENSITIVITY = 0.8
 """Of ISIC 2024: what a screening tool must reach before its specificity counts."""
 
 
-class OneVsRest(Weighted):
-    """Mean over the classes of something read off the ROC curve of each class against all others.
-
-    Scores are the order of softmax probabilities. A class without an image makes the number non-existent; a bootstrap
-    replicate without it takes the mean over the rest.
-    """
+class OffTheCurve(Weighted):
+    """One number that is read off ROC curves."""
 
     column: ClassVar[api.Column]
-    of_a_class: ClassVar[str]
-    """Name of the number of one class."""
 
     @staticmethod
     @abstractmethod
@@ -37,6 +31,17 @@ class OneVsRest(Weighted):
     @classmethod
     def columns(cls, config: NoOptions) -> Sequence[api.Column]:
         return [cls.column]
+
+
+class OneVsRest(OffTheCurve):
+    """Mean over the classes of something read off the ROC curve of each class against all others.
+
+    Scores are the order of softmax probabilities. A class without an image makes the number non-existent; a bootstrap
+    replicate without it takes the mean over the rest.
+    """
+
+    of_a_class: ClassVar[str]
+    """Name of the number of one class."""
 
     def require(self, predictions: api.Predictions) -> None:
         super().require(predictions)
@@ -58,22 +63,11 @@ class OneVsRest(Weighted):
         return {self.of_a_class: roc.one_vs_rest(self.measure, predictions, ones)[0]}
 
 
-class PositiveVsRest(Weighted):
+class PositiveVsRest(OffTheCurve):
     """Something read off the ROC curve of the task's positive class against all others, by its log-odds.
 
     It does not exist for a task without a positive class, nor without a positive and another image.
     """
-
-    column: ClassVar[api.Column]
-
-    @staticmethod
-    @abstractmethod
-    def measure(curve: roc.Rises) -> NDArray[np.float64]:
-        """What is read off: curves -> (R,)."""
-
-    @classmethod
-    def columns(cls, config: NoOptions) -> Sequence[api.Column]:
-        return [cls.column]
 
     def require(self, predictions: api.Predictions) -> None:
         super().require(predictions)

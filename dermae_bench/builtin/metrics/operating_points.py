@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,21 +82,13 @@ class SensitivityAtSpecificity(OperatingPoint):
             f"{cls.percent / 100:.2f}; positive where score >= threshold; score = log-odds of the positive class"
         )
         return [
-            api.Column(
-                name=cls.sensitivity,
-                better="higher",
-                average="binary",
-                positive=True,
-                threshold=rule,
-                description=f"Sensitivity at the threshold that gives {cls.percent} % specificity on validation.",
+            _column(
+                cls.sensitivity,
+                rule,
+                f"Sensitivity at the threshold that gives {cls.percent} % specificity on validation.",
             ),
-            api.Column(
-                name=cls.specificity,
-                better="neither",
-                average="binary",
-                positive=True,
-                threshold=rule,
-                description=f"Specificity at that threshold; {cls.percent} % was aimed at.",
+            _column(
+                cls.specificity, rule, f"Specificity at that threshold; {cls.percent} % was aimed at.", better="neither"
             ),
         ]
 
@@ -135,27 +127,25 @@ class SpecificityAt95Sensitivity(OperatingPoint):
             "positive where score >= threshold; score = log-odds of the positive class"
         )
         return [
-            api.Column(
-                name=cls.specificity,
-                better="higher",
-                average="binary",
-                positive=True,
-                threshold=rule,
-                description=f"Specificity at the threshold that gives {cls.percent} % sensitivity on validation.",
+            _column(
+                cls.specificity,
+                rule,
+                f"Specificity at the threshold that gives {cls.percent} % sensitivity on validation.",
             ),
-            api.Column(
-                name=cls.sensitivity,
-                better="neither",
-                average="binary",
-                positive=True,
-                threshold=rule,
-                description=f"Sensitivity at that threshold; {cls.percent} % was aimed at.",
+            _column(
+                cls.sensitivity, rule, f"Sensitivity at that threshold; {cls.percent} % was aimed at.", better="neither"
             ),
         ]
 
     @staticmethod
     def threshold(scores: Numbers, positive: Truth, rate: float) -> float:
         return highest_threshold(scores, positive, rate)
+
+
+def _column(name: str, rule: str, description: str, better: Literal["higher", "neither"] = "higher") -> api.Column:
+    return api.Column(
+        name=name, better=better, average="binary", positive=True, threshold=rule, description=description
+    )
 
 
 def lowest_threshold(scores: Numbers, positive: Truth, specificity: float) -> float:

@@ -9,7 +9,8 @@ from typing import Any
 from dermae_bench.durable import canonical
 from dermae_bench.report.escape import public
 from dermae_bench.report.evidence import Evidence
-from dermae_bench.report.records import Record, record_of
+from dermae_bench.report.records import Record, Reported, record_of
+from dermae_bench.report.reference import record_of_reported
 from dermae_bench.report.verify.findings import ANSWERS, UNUSABLE, Report, parts, same, why
 from dermae_bench.report.verify.scores import Again
 
@@ -103,12 +104,8 @@ def _of(score: Again, evidence: Evidence) -> Iterator[dict[str, Any]]:
 def _published(evidence: Evidence) -> Iterator[dict[str, Any]]:
     """The records of published numbers, which have no score."""
     for item in evidence.about["boards"]["reported"]:
-        yield {
-            "board": item["board"], "row": item["row"], "names": item["names"], "kind": "reported",
-            "metric": item["metric"], "value": item["value"], "low": None, "high": None, "error": None, "n": item["n"],
-            "unit": "1", "better": "neither", "identity": {"reported": item["source"]}, "key": "", "seeds": {},
-            "status": "ok", "warnings": [],
-        }  # fmt: skip
+        meant = record_of_reported(Reported(**{entry.name: item[entry.name] for entry in fields(Reported)}))
+        yield {**vars(meant), "warnings": list(meant.warnings)}
 
 
 def _compared(

@@ -1,0 +1,21 @@
+"""What several files of tests here share: made once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from verified_folder import results_folder
+
+from dermae_bench.plugin.catalog import Catalog
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return Catalog()
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder, made by hand, in which `verify` finds nothing; only for reading."""
+    return results_folder(tmp_path_factory.mktemp("good"))

@@ -1,0 +1,129 @@
+"""What `--preset` and `--set` do to a suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from suite_files import EXAMPLE, SMALL, load, problems
+
+from dermae_bench.errors import SuiteError
+from dermae_bench.suite.load import results_name, settings_digest
+from dermae_bench.suite.spec import PredictionMetricSpec
+
+PRESETS = """presets:
+  smoke:
+    seeds: [7]
+    budgets: {short: {steps: 2}}
+    prediction_metrics: [accuracy]
+    generators: {ddpm: {params: {weight: 2}}}
+"""
+
+
+@pytest.fixture
+def with_presets(tmp_path: Path) -> Path:
+    path = tmp_path / "x.yaml"
+    path.write_text(SMALL.read_text().replace("seeds: [0, 1]", "seeds: {generator: [3, 4]}") + PRESETS)
+    return path
+
+
+def test_preset_merges_deeply(with_presets: Path) -> None:
+    loaded = load(with_presets, preset="smoke")
+    assert loaded.suite.seeds.generator == (3, 4)
+    assert loaded.suite.seeds.classifier == (7,)
+    assert (loaded.suite.budgets["short"].steps, loaded.suite.budgets["short"].batch_size) == (2, 4)
+    assert loaded.suite.prediction_metrics == (PredictionMetricSpec(metric="accuracy"),)
+    assert loaded.suite.generators["ddpm"].params["weight"] == 2.0
+    assert results_name(loaded) == "small-smoke"
+
+
+def test_unknown_preset_lists_presets(with_presets: Path) -> None:
+    with pytest.raises(SuiteError, match=r"did you mean 'smoke'\? presets of this suite: smoke"):
+        load(with_presets, preset="smoek")
+    with pytest.raises(SuiteError, match="presets of this suite: none"):
+        load(SMALL, preset="smoke")
+
+
+def test_errors_in_a_preset_are_placed_in_it(with_presets: Path) -> None:
+    with_presets.write_text(with_presets.read_text().replace("steps: 2}", "steps: two}"))
+    line = with_presets.read_text()[: with_presets.read_text().index("steps: two")].count("\n") + 1
+    assert problems(with_presets, preset="smoke") == [
+        f"{with_presets}:{line}:30: expected a whole number, got text 'two'"
+    ]
+
+
+def test_settings_are_yaml_1_2_scalars_and_flow_values() -> None:
+    sets = [
+        "budgets.short.ema=9e-1",
+        "rows.1.train=[train]",
+        'description="a: b"',
+        "tasks.1=malignancy",
+        "classifiers.vit={plugin: timm, budget: short, params: {arch: vit}}",
+        "dataset.params.root=my # folder: 1",
+        "generators.guided.params.prediction=x0",
+        "classifiers.vit.params.arch=no",
+        "rows.0.classifiers=vit",
+    ]
+    suite = load(SMALL, sets=sets).suite
+    assert suite.budgets["short"].ema == 0.9
+    assert suite.rows[1].train == ("train",)
+    assert suite.description == "a: b"
+    assert suite.classifiers["vit"].params["arch"] == "no"
+    assert suite.dataset.params["root"] == "my # folder: 1"
+    assert suite.generators["guided"].params["prediction"] == "x0"
+
+
+def test_a_home_folder_of_nobody_is_a_name() -> None:
+    loaded = load(SMALL, sets=["dataset.params.root=~nobody-of-that-name/x"])
+    assert [given.absolute for given in loaded.paths] == [Path.cwd() / "~nobody-of-that-name" / "x"]
+
+
+def test_names_with_dots_are_found_by_settings(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(SMALL.read_text().replace("cnn", "cnn.v2.1"))
+    assert load(path, sets=["classifiers.cnn.v2.1.params.lr=1"]).suite.classifiers["cnn.v2.1"].params["lr"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("a", "1:1: expected KEY.KEY=VALUE"),
+        ("a..b=1", "1:1: expected KEY.KEY=VALUE"),
+        ("dataset.parms.root=x", "1:9: unknown key 'parms'"),
+        ("budgets.short.steps=ten", "1:21: expected a whole number, got text 'ten'"),
+        ("rows.9.train=x", "1:6: no item '9' in the list rows"),
+        ("rows.x=1", "1:6: no item 'x' in the list rows"),
+        ("suite.x=1", "1:7: suite is text 'small': nothing can be set inside it"),
+        ("rows=[1", "1:6: not valid YAML: while parsing a flow sequence: did not find expected ',' or ']'"),
+        ("rows.0={classifiers: cnn, train: trian}", "1:34: unknown image set 'trian'"),
+        ("rows.0=[*a]", "1:9: alias *a is not allowed"),
+        ("presets.a=1", "1:1: presets cannot be set"),
+        ("threads=.nan", "1:9: expected a whole number, got nan"),
+    ],
+)
+def test_wrong_settings_have_places(setting: str, message: str) -> None:
+    assert f"--set {setting}:{message}" in problems(SMALL, sets=[setting])
+
+
+def test_settings_that_change_only_paths_add_no_digest(with_presets: Path) -> None:
+    def digest(*sets: str, path: Path = EXAMPLE) -> str | None:
+        return settings_digest(load(path, sets=sets))
+
+    assert digest() is None
+    assert digest("dataset.params.root=/elsewhere") is None
+    assert digest("dataset.params.image_size=256", "reference=x.csv") is None
+    assert digest("dataset.params.root=null") is not None
+    changed = digest("dataset.params.image_size=64")
+    assert changed is not None
+    assert len(changed) == 8
+    assert digest("dataset.params.root=/elsewhere", "dataset.params.image_size=64") == changed
+    assert digest("threads=2", "dataset.params.image_size=64") == digest("dataset.params.image_size=64", "threads=2")
+    assert digest("threads=2") != changed
+    loaded = load(with_presets, preset="smoke", sets=["threads=2"])
+    assert results_name(loaded) == f"small-smoke-{settings_digest(loaded)}"
+
+
+def test_a_missing_key_may_come_from_a_setting(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(SMALL.read_text().replace("suite: small\n", ""))
+    assert results_name(load(path, sets=["suite=mine"])).startswith("mine-")
