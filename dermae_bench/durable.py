@@ -6,14 +6,18 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dermae_bench.faults import point
+
 
 def sync_folder(folder: Path) -> None:
     """Make renames inside `folder` survive a power cut."""
+    point("sync", folder)
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -23,11 +27,25 @@ def sync_folder(folder: Path) -> None:
 
 def sync_file(path: Path) -> None:
     """Make the bytes of a file that somebody else wrote survive a power cut."""
+    point("sync", path)
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Give a file or folder another name on the same file system, atomically; see `os.rename`."""
+    point("rename", target, source)
+    source.rename(target)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder with all that is in it; one that is not there, or goes meanwhile, is gone already."""
+    point("remove", folder)
+    # another run may clean the same folder; a name that is left for another reason stops nobody
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -37,6 +55,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     With `durable=False` the rename is still atomic, but nothing is flushed: for caches and progress.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    point("write", path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
@@ -45,6 +64,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         temporary.chmod(0o644)
         if durable:
             sync_file(temporary)
+        point("rename", path, temporary)
         temporary.replace(path)
         if durable:
             sync_folder(path.parent)

@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.counting import PLACE, recorded
+
 HERE = Path(__file__).parent
 # numbers depend on the number of threads in the last bit
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["DERMAE_BENCH_DEVICE"] = "cpu"
+
+
+def pytest_configure() -> None:
+    # workers inherit the folder from the process that starts them
+    os.environ.setdefault(PLACE, tempfile.mkdtemp(prefix="counts-"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    counts = recorded(Path(os.environ[PLACE]))
+    if counts:
+        terminalreporter.section("counts")
+        for name, number in sorted(counts.items()):
+            terminalreporter.line(f"{number:>9,} {name}")
+
+
+def pytest_unconfigure() -> None:
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        shutil.rmtree(os.environ.pop(PLACE), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ import click
 from dermae_bench.commands.printing import csv_row, echo
 from dermae_bench.errors import NOTHING_MATCHED, OK, UserError
 from dermae_bench.plugin.catalog import Card, Catalog
-from dermae_bench.store.artifacts import MANIFEST, Store
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import MANIFEST
 
 KINDS = ("prepare", "train", "sample", "extract", "predict", "score", "cost")
 

@@ -12,7 +12,8 @@ from dermae_bench.commands.costing import Costs, Yardstick
 from dermae_bench.commands.printing import LONGEST_LINE, csv_row
 from dermae_bench.execute.executor import RESERVE
 from dermae_bench.report.escape import visible
-from dermae_bench.store.artifacts import Manifest, Store, free_bytes
+from dermae_bench.store.artifacts import Store, free_bytes
+from dermae_bench.store.manifests import Manifest
 from dermae_bench.suite.stage import Stage, differences
 
 SHOWN_REASONS = 3

@@ -16,7 +16,8 @@ from dermae_bench.commands.printing import echo
 from dermae_bench.durable import digest_file, digest_of, write_text
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.report.escape import visible
-from dermae_bench.store.artifacts import Damaged, Store
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import Damaged
 from dermae_bench.suite.keys import PACKAGE
 from dermae_bench.suite.load import LoadedSuite
 from dermae_bench.suite.rows import FigurePlan, RowPlan

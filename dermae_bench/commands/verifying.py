@@ -93,7 +93,7 @@ def samples_in(entries: Entries, metrics: Metrics) -> ScoreSamples:
         # torch is imported here, where there are samples to read
         from dermae_bench.execute.stages.common import StageContext
         from dermae_bench.execute.stages.score import score as score_stage
-        from dermae_bench.store.artifacts import Damaged, Manifest
+        from dermae_bench.store.manifests import Damaged, Manifest
 
         class Reading(StageContext):
             """Reads inputs without moving a damaged one aside, and metrics from the catalog alone."""

@@ -17,7 +17,8 @@ from dermae_bench.durable import encodable, write_text
 from dermae_bench.errors import BenchError, DataError, Diverged, InvalidOutput, StorageError
 from dermae_bench.execute.run import Stopped
 from dermae_bench.execute.stages.common import StageContext
-from dermae_bench.store.artifacts import Damaged, Manifest, Store, describe_files
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import Damaged, Manifest, describe_files
 
 KINDS = ("prepare", "train", "sample", "extract", "predict", "score", "cost")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,17 @@ from typing import Any
 
 from torch import Tensor
 
-from dermae_bench.durable import canonical, digest_file, digest_of, sync_file, sync_folder, write_text
+from dermae_bench.durable import (
+    canonical,
+    digest_file,
+    digest_of,
+    remove_tree,
+    rename,
+    sync_file,
+    sync_folder,
+    write_text,
+)
+from dermae_bench.faults import point
 
 KEPT = 2
 
@@ -37,7 +46,8 @@ class Checkpoints:
 
         self.folder.mkdir(parents=True, exist_ok=True)
         work = self.folder / "new"
-        shutil.rmtree(work, ignore_errors=True)
+        remove_tree(work)
+        point("write", work)
         work.mkdir()
         # clones: safetensors refuses tensors that share memory (tied weights)
         save_file(
@@ -48,11 +58,11 @@ class Checkpoints:
         about = {"tensors": digest_file(work / "state.safetensors"), "facts": checkpoint.facts}
         write_text(work / "state.json", canonical({**about, "sha256": digest_of(about)}))
         target = self.folder / f"step-{checkpoint.step:010d}"
-        shutil.rmtree(target, ignore_errors=True)
-        work.rename(target)
+        remove_tree(target)
+        rename(work, target)
         sync_folder(self.folder)
         for old in self._all()[:-KEPT]:
-            shutil.rmtree(old)
+            remove_tree(old)
 
     def load(self) -> Checkpoint | None:
         """The newest one whose digest is right; None when there is none."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dermae_bench.errors import NothingMatched
-from dermae_bench.store.artifacts import Failure
+from dermae_bench.store.manifests import Failure
 from dermae_bench.suite.stage import Stage
 
 

@@ -18,8 +18,10 @@ from dermae_bench.execute.choices import matches
 from dermae_bench.execute.choices import select as select
 from dermae_bench.execute.endings import read_result, tail, why
 from dermae_bench.execute.local import Ended
-from dermae_bench.store.artifacts import Damaged, Failure, Lease, Store, free_bytes
+from dermae_bench.store.artifacts import Store, free_bytes
 from dermae_bench.store.environment import environment
+from dermae_bench.store.leases import Lease
+from dermae_bench.store.manifests import Damaged, Failure
 from dermae_bench.suite.stage import Stage
 
 CALL = "dermae_bench.execute.attempt:attempt"

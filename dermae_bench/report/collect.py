@@ -16,8 +16,9 @@ from dermae_bench.report.records import Boards, Record, Reported, RowInfo, Uncer
 from dermae_bench.report.reference import reference_rows
 from dermae_bench.report.timing import timings
 from dermae_bench.report.uncertainty import INTERVAL, Resamples, uncertainty
-from dermae_bench.store.artifacts import Manifest, Store
+from dermae_bench.store.artifacts import Store
 from dermae_bench.store.environment import environment
+from dermae_bench.store.manifests import Manifest
 from dermae_bench.suite.parts import Cell, FigurePlan, RowPlan
 from dermae_bench.suite.plugged import Cards
 from dermae_bench.suite.spec import Suite

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dermae_bench.report.collect import Collector
-    from dermae_bench.store.artifacts import Manifest
+    from dermae_bench.store.manifests import Manifest
     from dermae_bench.suite.stage import Stage
 
 VERSION = 1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dermae_bench.errors import InvalidOutput
 from dermae_bench.report.records import Figure
-from dermae_bench.store.artifacts import Manifest
+from dermae_bench.store.manifests import Manifest
 from dermae_bench.suite.parts import FigurePlan
 from dermae_bench.suite.stage import Stage
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dermae_bench.report.records import Curve, Figure
-from dermae_bench.store.artifacts import Manifest
+from dermae_bench.store.manifests import Manifest
 from dermae_bench.suite.rows import RowPlan
 from dermae_bench.suite.stage import Stage
 

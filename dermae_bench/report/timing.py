@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dermae_bench.durable import canonical
 from dermae_bench.report.records import Timing
-from dermae_bench.store.artifacts import Manifest
+from dermae_bench.store.manifests import Manifest
 from dermae_bench.suite.stage import Stage
 
 if TYPE_CHECKING:

@@ -11,62 +11,28 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from dermae_bench.durable import canonical, digest_file, digest_of, sync_file, sync_folder, write_text
-from dermae_bench.errors import BenchError, StorageError
-
-MANIFEST = "manifest.json"
-MANIFEST_VERSION = 1
-
-
-class Damaged(BenchError):
-    """A stored file is not what its manifest says."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """What a finished stage left behind."""
-
-    kind: str
-    key: str
-    name: str
-    parts: Mapping[str, Any]
-    """Everything the key was made of: work, plugins, libraries, harness, inputs."""
-    files: Mapping[str, Mapping[str, Any]]
-    """File name -> {sha256, bytes}."""
-    summary: Mapping[str, Any] = field(default_factory=dict)
-    """Small facts about the result, deterministic: what later stages and reports read without opening files."""
-    seconds: float = 0.0
-    max_rss_mb: int = 0
-    environment: Mapping[str, Any] = field(default_factory=dict)
-    version: int = MANIFEST_VERSION
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Why an attempt ended without a manifest."""
-
-    key: str
-    name: str
-    reason: str
-    """One line: `diverged at step 12: loss is not finite`, `signal 9`, ..."""
-    category: str
-    """crashed | oom | timeout | diverged | invalid-output | lost | data"""
-    phase: str = ""
-    traceback: str = ""
-    seconds: float = 0.0
-    max_rss_mb: int = 0
-    attempt: int = 1
+from dermae_bench.durable import (
+    canonical,
+    digest_file,
+    digest_of,
+    remove_tree,
+    rename,
+    sync_file,
+    sync_folder,
+    write_text,
+)
+from dermae_bench.errors import StorageError
+from dermae_bench.store.leases import Lease
+from dermae_bench.store.manifests import MANIFEST, Damaged, Failure, Manifest, well_formed
 
 
 class Store:
@@ -107,7 +73,7 @@ class Store:
             manifest = Manifest(**fields)
             # the rest as it stands there: spelling a thousand manifests anew would be felt
             rest = data.replace(f'"sha256":"{digest}",'.encode(), b"", 1)
-            if hashlib.sha256(rest).hexdigest() != digest or not _well_formed(manifest):
+            if hashlib.sha256(rest).hexdigest() != digest or not well_formed(manifest):
                 raise ValueError("it is not what was written")
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise Damaged(f"store entry {kind}/{key} has no readable manifest: {error}") from error
@@ -166,7 +132,7 @@ class Store:
         target = self.root / "quarantine" / f"{kind}-{key}-{time.time_ns()}"
         target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            self.folder(kind, key).rename(target)
+            rename(self.folder(kind, key), target)
 
     def commit(self, work: Path, manifest: Manifest) -> None:
         """Turn the folder `work` (on the same file system) into a finished stage: flush, manifest last, rename."""
@@ -179,7 +145,7 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         while True:
             try:
-                work.rename(target)
+                rename(work, target)
             except OSError as error:
                 if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
                     raise
@@ -189,7 +155,7 @@ class Store:
                     # what lay there is no finished stage, and was moved aside
                     continue
                 # another run finished the same stage first; equal keys mean equal results
-                shutil.rmtree(work)
+                remove_tree(work)
             break
         sync_folder(target.parent)
 
@@ -208,7 +174,7 @@ class Store:
     def settle(self, key: str) -> None:
         """Forget attempts and failures of a stage that is finished now."""
         (self.root / "failures" / f"{key}.json").unlink(missing_ok=True)
-        shutil.rmtree(self.attempt_folder(key), ignore_errors=True)
+        remove_tree(self.attempt_folder(key))
 
     def manifests(self, kind: str) -> Iterator[Manifest]:
         """Every readable manifest of a kind, newest first; damaged ones are left to those who use them."""
@@ -247,82 +213,8 @@ class Store:
         return Lease(self.attempt_folder(key) / "lease")
 
 
-class Lease:
-    """An advisory kernel lock: held by one process at a time, gone when that process is."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._handle: int | None = None
-
-    def take(self) -> bool:
-        """Try to take it; False when another run holds it."""
-        while True:
-            try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            except FileNotFoundError:
-                # the former holder finished and removed the folder just now
-                continue
-            except FileExistsError:
-                # `mkdir` looks again at what was in its way: the same, unless it is still there
-                if self.path.parent.exists():
-                    raise
-                continue
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(handle)
-                return False
-            if self._is_ours(handle):
-                self._handle = handle
-                return True
-            # removed between our open and our lock: others would lock another file of this name
-            os.close(handle)
-
-    def _is_ours(self, handle: int) -> bool:
-        try:
-            return self.path.stat().st_ino == os.fstat(handle).st_ino
-        except FileNotFoundError:
-            return False
-
-    def release(self) -> None:
-        """Let others have it."""
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
-
-
-def _well_formed(manifest: Manifest) -> bool:
-    """Whether every field has the type that its readers rely on."""
-    mappings = (manifest.parts, manifest.files, manifest.summary, manifest.environment)
-    return (
-        manifest.version == MANIFEST_VERSION
-        and isinstance(manifest.name, str)
-        and isinstance(manifest.seconds, int | float)
-        and isinstance(manifest.max_rss_mb, int)
-        and all(isinstance(mapping, Mapping) for mapping in mappings)
-        and all(
-            isinstance(about, Mapping)
-            and isinstance(about.get("bytes"), int)
-            and isinstance(about.get("sha256"), str)
-            and "/" not in name
-            and name not in {"", ".", "..", MANIFEST}
-            for name, about in manifest.files.items()
-        )
-    )
-
-
 def free_bytes(path: Path) -> int:
     """Free bytes of the file system that holds `path`, or the nearest folder above that exists."""
     while not path.exists():
         path = path.parent
     return shutil.disk_usage(path).free
-
-
-def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """File name -> {sha256, bytes} of every file in `folder`, which must be flat."""
-    return {
-        path.name: {"sha256": digest_file(path), "bytes": path.stat().st_size}
-        for path in sorted(folder.iterdir())
-        if path.name != MANIFEST
-    }

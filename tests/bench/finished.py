@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import yaml
 
 from dermae_bench.commands.session import Session, open_session
-from dermae_bench.store.artifacts import Manifest, Store, describe_files
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import Manifest, describe_files
 from dermae_bench.suite.stage import Stage
 
 PLUGINS = Path(__file__).parent.parent / "e2e" / "plugins"

@@ -13,7 +13,8 @@ from typing import Any
 from dermae_bench.execute import executor
 from dermae_bench.execute.executor import Executor, Options
 from dermae_bench.execute.local import LocalBackend
-from dermae_bench.store.artifacts import Manifest, Store, describe_files
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import Manifest, describe_files
 from dermae_bench.suite.stage import Stage, key_of
 
 

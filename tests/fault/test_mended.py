@@ -24,8 +24,9 @@ from dermae_bench.execute.attempt import _reason, _trace
 from dermae_bench.execute.endings import read_result, why
 from dermae_bench.execute.executor import Executor, Options, Outcome
 from dermae_bench.execute.local import Ended
-from dermae_bench.store.artifacts import MANIFEST, Damaged, Failure, Manifest, Store, describe_files
+from dermae_bench.store.artifacts import Store
 from dermae_bench.store.contents import Contents
+from dermae_bench.store.manifests import MANIFEST, Damaged, Failure, Manifest, describe_files
 from dermae_bench.suite.stage import Stage, key_of
 from tests.e2e.conftest import TINY, Bench, Ran, Suite, bench, copied, made_once, suite  # noqa: F401 (fixtures)
 

@@ -20,7 +20,8 @@ from dermae_bench.plugin.images import ImageSet, Part
 from dermae_bench.plugin.loading import load_plugin
 from dermae_bench.plugin.params import build
 from dermae_bench.scoring.labels import map_labels, task_of
-from dermae_bench.store.artifacts import Manifest, Store
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import Manifest
 
 if TYPE_CHECKING:
     import torch

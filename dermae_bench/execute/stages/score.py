@@ -18,7 +18,7 @@ from dermae_bench.scoring.deriving import derive
 from dermae_bench.scoring.labels import task_of
 from dermae_bench.scoring.predictions import score_predictions
 from dermae_bench.scoring.samples import Sets, score_samples
-from dermae_bench.store.artifacts import Manifest
+from dermae_bench.store.manifests import Manifest
 
 
 def score(context: StageContext) -> dict[str, Any]:

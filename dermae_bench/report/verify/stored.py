@@ -15,7 +15,8 @@ from dermae_bench.report.evidence import IMAGES, PREDICTIONS, SCORED_SPLITS, Evi
 from dermae_bench.report.verify.findings import UNUSABLE, Report, why
 from dermae_bench.report.verify.provenance import KEY, KINDS, Provenance
 from dermae_bench.report.verify.reading import plain, read_table
-from dermae_bench.store.artifacts import MANIFEST, Damaged, Manifest, Store
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import MANIFEST, Damaged, Manifest
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -20,8 +20,8 @@ from dermae_bench.errors import DataMissing
 from dermae_bench.execute.attempt import attempt
 from dermae_bench.execute.choices import Outcome
 from dermae_bench.execute.stages.common import Table
-from dermae_bench.store.artifacts import Failure, Manifest, describe_files
 from dermae_bench.store.contents import Contents
+from dermae_bench.store.manifests import Failure, Manifest, describe_files
 from dermae_bench.suite.generator_rows import GeneratorRows
 from dermae_bench.suite.leakage import leakage_stages
 from dermae_bench.suite.plan import Planner

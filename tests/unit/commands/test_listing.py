@@ -12,7 +12,8 @@ import pytest
 from asking import Answer, ask
 
 from dermae_bench.durable import digest_of
-from dermae_bench.store.artifacts import MANIFEST, Failure, Manifest, Store
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import MANIFEST, Failure, Manifest
 
 HOSTILE = "train/\x1b[2J\x1b]0;owned\x07/\u202egnp.x\r=cmd|' /C calc'!A0"
 ABOUT = {"seed": 0, "words": HOSTILE}

@@ -14,7 +14,8 @@ import pytest
 from dermae_bench.commands import planning
 from dermae_bench.commands.costing import Yardstick
 from dermae_bench.commands.planning import FIELDS, describe, number, print_plan, size
-from dermae_bench.store.artifacts import Failure, Manifest, Store
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import Failure, Manifest
 from dermae_bench.suite.stage import Stage, key_of
 
 MODEL = {"plugin": "timm", "params": {"arch": "vit"}}

@@ -10,7 +10,8 @@ from typing import Any
 
 from dermae_bench.durable import digest_of
 from dermae_bench.execute.attempt import attempt
-from dermae_bench.store.artifacts import Manifest, Store
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import Manifest
 
 PLUGINS = Path(__file__).parents[2] / "e2e" / "plugins"
 SIZE = 16

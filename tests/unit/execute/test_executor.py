@@ -18,7 +18,8 @@ from dermae_bench.errors import NothingMatched, StorageError
 from dermae_bench.execute import executor as module
 from dermae_bench.execute.executor import Executor, Options, Outcome, select
 from dermae_bench.execute.local import Ended
-from dermae_bench.store.artifacts import Damaged, Manifest, Store, describe_files
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import Damaged, Manifest, describe_files
 from dermae_bench.suite.stage import Stage, key_of
 
 Act = Callable[[Path, Mapping[str, Any]], int | None]

@@ -11,7 +11,7 @@ import pytest
 from attempts import Bench
 
 from dermae_bench.execute.stages.common import Table
-from dermae_bench.store.artifacts import Manifest, describe_files
+from dermae_bench.store.manifests import Manifest, describe_files
 from dermae_bench.suite.stage import key_of
 
 REAL = {"of": "leakage", "what": "real", "extractor": None}

@@ -23,7 +23,7 @@ from dermae_bench.execute.stages.extract import choose
 from dermae_bench.execute.stages.prepare import _check_examples
 from dermae_bench.plugin.data import Example, Task
 from dermae_bench.scoring.labels import map_labels
-from dermae_bench.store.artifacts import Manifest, describe_files
+from dermae_bench.store.manifests import Manifest, describe_files
 from dermae_bench.suite.stage import key_of
 
 ROOT = Task(name="diagnosis", classes=("MEL", "NV", "BCC"))

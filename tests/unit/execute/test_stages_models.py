@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from dermae_bench.execute.stages import sample as sampling
 from dermae_bench.execute.stages.common import Table
 from dermae_bench.execute.stages.sample import apportion, wanted_labels
-from dermae_bench.store.artifacts import Manifest
+from dermae_bench.store.manifests import Manifest
 
 
 @pytest.fixture

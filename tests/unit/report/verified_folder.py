@@ -21,7 +21,8 @@ from dermae_bench.report.collect import Collector
 from dermae_bench.report.evidence import write_evidence
 from dermae_bench.report.export import write
 from dermae_bench.report.verify.digests import write_digests
-from dermae_bench.store.artifacts import Manifest, Store, describe_files
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import Manifest, describe_files
 from dermae_bench.suite.keys import harness_digests
 from dermae_bench.suite.parts import Cell, RowPlan
 from dermae_bench.suite.stage import KEY_VERSION, Stage, key_of

@@ -16,8 +16,9 @@ import pytest
 
 from dermae_bench import durable
 from dermae_bench.errors import STORAGE, StorageError
-from dermae_bench.store import artifacts
-from dermae_bench.store.artifacts import MANIFEST, Damaged, Failure, Manifest, Store, describe_files, free_bytes
+from dermae_bench.store import artifacts, leases
+from dermae_bench.store.artifacts import Store, free_bytes
+from dermae_bench.store.manifests import MANIFEST, Damaged, Failure, Manifest, describe_files
 
 KEY = durable.digest_of({"work": {}})[:32]
 """The key of the parts that `manifest` gives."""
@@ -251,7 +252,7 @@ def test_a_lease_dies_with_its_holder(store: Store) -> None:
 
 
 def test_a_lease_on_a_removed_folder_is_no_lease(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = artifacts.fcntl.flock
+    real = leases.fcntl.flock
     removed = []
 
     def flock(handle: int, how: int) -> None:
@@ -261,7 +262,7 @@ def test_a_lease_on_a_removed_folder_is_no_lease(store: Store, monkeypatch: pyte
             store.settle(KEY)
         real(handle, how)
 
-    monkeypatch.setattr(artifacts.fcntl, "flock", flock)
+    monkeypatch.setattr(leases.fcntl, "flock", flock)
     first = store.lease(KEY)
     assert first.take()
     assert first.path.exists()

@@ -92,3 +92,8 @@ def with_flags(*flags: Callable[[Any], Any]) -> Callable[[Any], Any]:
         return function
 
     return wrap
+
+
+def places(words: dict[str, Any]) -> dict[str, Any]:
+    """Of a command's words, those that say which suite is meant and where its results lie."""
+    return {name: words[name] for name in ("preset", "sets", "results", "plugins_dir")}
