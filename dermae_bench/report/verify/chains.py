@@ -31,6 +31,8 @@ class Chains:
         self.report = report
         self.found: dict[str, str] = {}
         """Key in the plan -> recorded key."""
+        self.behind: dict[str, str] = {}
+        """The same, also of stages that another version planned otherwise."""
         self.aged = False
         """Whether another version planned anything otherwise."""
         self._fields: dict[tuple[str, str], frozenset[str]] = {}
@@ -54,7 +56,16 @@ class Chains:
             return self._seen[pair]
         self._seen[pair] = True
         self.report.count(TOPIC)
-        fields = list(differing(recorded["parts"], stage))
+        agrees = True
+        for role, source in stage.inputs.items():
+            if role in recorded["parts"]["inputs"]:
+                agrees &= self.compare(source, recorded["parts"]["inputs"][role], place)
+        # a stage that is named inside the work, by its key, is the same where all that it does is
+        fields = [
+            (at, stored, expected)
+            for at, stored, expected in differing(recorded["parts"], stage)
+            if not (isinstance(expected, str) and self.found.get(expected) == stored)
+        ]
         roles = stage.inputs.keys() ^ recorded["parts"]["inputs"].keys()
         fields += [(f"inputs.{role}", role if role not in stage.inputs else ABSENT,
                     role if role in stage.inputs else ABSENT) for role in sorted(roles)]  # fmt: skip
@@ -62,16 +73,14 @@ class Chains:
             at = ", ".join(at for at, _, _ in fields[:MOST])
             self.report.skip(f"{place}: {stage.name}: {at}", "version")
             self.aged = True
+            self.behind[stage.key] = key
         else:
             for at, stored, expected in fields[:MOST]:
                 told = f"{at} is not what suite.resolved.yaml asks for"
                 self.report.differs(TOPIC, f"{place}: stage {public(stage.name)}", told, stored, expected)
-        agrees = not fields
-        for role, source in stage.inputs.items():
-            if role in recorded["parts"]["inputs"]:
-                agrees &= self.compare(source, recorded["parts"]["inputs"][role], place)
+        agrees &= not fields
         if agrees:
-            self.found[stage.key] = key
+            self.found[stage.key] = self.behind[stage.key] = key
         self._names.setdefault(key, set()).add(str(public(stage.name)))
         if unknown(stage.parts["work"]) or any(source.key in self._loose for source in stage.inputs.values()):
             self._loose.add(stage.key)

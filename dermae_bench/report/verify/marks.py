@@ -41,7 +41,8 @@ def check_marks(
     """
 
     def summary(stage: Stage) -> Mapping[str, Any] | None:
-        key = chains.found.get(stage.key)
+        # lints of another version are those that the run had
+        key = chains.behind.get(stage.key)
         manifest = entries.whole(stage.kind, key) if entries is not None and key is not None else None
         return manifest.summary if manifest is not None else None
 
