@@ -30,7 +30,7 @@ demo: $(RUNS)
 	$(BIN)/dermae-bench run suites/quickstart.yaml -j $(JOBS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 check: $(STAMP)
 	$(BIN)/ruff check .

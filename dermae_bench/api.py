@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dermae_bench.bounded.texts import read_csv as read_csv
     from dermae_bench.errors import BenchError as BenchError
     from dermae_bench.errors import DataError as DataError
     from dermae_bench.errors import DataMissing as DataMissing
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from dermae_bench.plugin.images import from_uint8 as from_uint8
     from dermae_bench.plugin.images import resize as resize
     from dermae_bench.plugin.images import to_uint8 as to_uint8
+    from dermae_bench.plugin.links import leads_out as leads_out
     from dermae_bench.plugin.measures import Column as Column
     from dermae_bench.plugin.measures import Comparison as Comparison
     from dermae_bench.plugin.measures import CostMetric as CostMetric
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from dermae_bench.plugin.weights import state_digest as state_digest
 
 _HOMES = {
+    "bounded.texts": ("read_csv",),
     "errors": ("BenchError", "DataError", "DataMissing", "InvalidOutput", "PluginError"),
     "plugin.contracts": (
         "Batch", "Classifier", "Conditions", "CostUnit", "Generator", "Joint", "Model", "Pretrainer", "Run",
@@ -69,6 +72,7 @@ _HOMES = {
     "plugin.flops": ("count_macs", "count_macs_fvcore"),
     "plugin.hookspecs": ("hookimpl",),
     "plugin.images": ("RESIZE_PROTOCOL", "ImageSet", "from_uint8", "resize", "to_uint8"),
+    "plugin.links": ("leads_out",),
     "plugin.measures": (
         "Column", "Comparison", "CostMetric", "Features", "PredictionMetric", "Predictions", "SampleMetric",
     ),

@@ -6,13 +6,18 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from dermae_bench.faults import point
+
+TEMPORARY = ".tmp-"
+"""How the names of files begin that are not whole yet; one that its writer left behind may be removed."""
+LONGEST_SUFFIX = 32
+"""Bytes."""
 
 
 def sync_folder(folder: Path) -> None:
@@ -56,12 +61,9 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     point("write", path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _temporary(path)
     try:
         yield temporary
-        temporary.chmod(0o644)
         if durable:
             sync_file(temporary)
         point("rename", path, temporary)
@@ -70,6 +72,17 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    """A new, empty file beside `path`, with the mode that the umask gives (`tempfile` would give 0600)."""
+    # whatever the name, this one must not be too long for the file system
+    ending = path.suffix if len(os.fsencode(path.suffix)) <= LONGEST_SUFFIX else ""
+    while True:
+        temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(6)}{ending}")
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+            return temporary
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:

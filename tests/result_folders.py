@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dermae_bench.builtin.metrics import auc, calibration, classification
-from dermae_bench.durable import digest_file, digest_of
+from dermae_bench.durable import digest_of
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.measures import PredictionMetric, Predictions
 from dermae_bench.scoring.records import record
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import Manifest, describe_files
 
 TASKS = {
     "malignancy": Task(name="malignancy", classes=("benign", "malignant"), positive="malignant"),
@@ -25,7 +27,8 @@ TASKS = {
 METRICS = ("accuracy", "balanced-accuracy", "auc-binary", "brier")
 KNOWN = {**classification.dermae_metrics(), **auc.dermae_metrics(), **calibration.dermae_metrics()}
 SPLIT = "5d1f" * 16
-KEY = "feed" * 8
+PARTS = {"prepared": "by hand"}
+KEY = digest_of(PARTS)[:32]
 
 
 def metric_of(name: str, params: Mapping[str, Any]) -> PredictionMetric:
@@ -191,9 +194,12 @@ class Folder:
 
 def pixels(results: Path, which: Images, side: int = 8) -> str:
     """Prepared images in the store beside `results`; returns the digest that identities hold."""
-    folder = results.parent / "store" / "prepare" / KEY
+    store = Store(results.parent / "store")
+    folder = store.attempt_folder(KEY) / "out"
     folder.mkdir(parents=True)
     drawn = np.random.default_rng(0).integers(0, 255, (len(which.ids), 3, side, side), dtype=np.uint8)
     np.save(folder / "images.npy", drawn)
     pq.write_table(pa.table({"id": list(which.ids)}), folder / "table.parquet")
-    return digest_of([digest_file(folder / "images.npy"), SPLIT])[:16]
+    files = describe_files(folder)
+    store.commit(folder, Manifest(kind="prepare", key=KEY, name="prepare/by-hand", parts=PARTS, files=files))
+    return digest_of([files["images.npy"]["sha256"], SPLIT])[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ import click
 
 from dermae_bench import __version__
 from dermae_bench.cli import plugins, results, store, suites
+from dermae_bench.commands.printing import echo
 from dermae_bench.errors import FAILED, STORAGE, USAGE, BenchError
 
 
@@ -23,8 +25,8 @@ def app() -> None:
 
 for command in (
     suites.run, suites.plan, suites.validate, suites.report,
-    results.compare, results.verify, results.audit,
-    store.list_, store.show, store.doctor,
+    results.compare, results.verify, results.audit, results.export,
+    store.list_, store.show, store.clean, store.import_weights, store.doctor,
     plugins.plugins,
 ):  # fmt: skip
     app.add_command(command)
@@ -38,14 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         code = app.main(args=arguments, prog_name="dermae-bench", standalone_mode=False)
     except BenchError as error:
-        from dermae_bench.commands.printing import echo
-
         echo(str(error), err=True)
         code = error.exit_code
     except click.exceptions.Abort:
         code = 130
     except click.ClickException as error:
-        error.show()
+        told = io.StringIO()
+        error.show(told)
+        # it quotes what was typed
+        echo(told.getvalue().rstrip("\n"), err=True)
         code = error.exit_code
     except KeyboardInterrupt:
         code = 130
@@ -54,6 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.close()
         code = FAILED
     except OSError as error:
-        click.echo(f"{error.filename or 'a file'} cannot be used: {error.strerror}", err=True)
+        echo(f"{error.filename or 'a file'} cannot be used: {error.strerror}", err=True)
         code = STORAGE
     sys.exit(code if isinstance(code, int) else 0)

@@ -21,6 +21,14 @@ SUITE_FLAGS = [
         "--set", "sets", env="SET", multiple=True, metavar="A.B=C", help="Replace one value of the suite; repeatable."
     ),
 ]
+
+
+def _declare(context: click.Context, parameter: click.Parameter, roots: tuple[Path, ...]) -> None:
+    from dermae_bench.plugin.links import declare_roots
+
+    declare_roots(roots)
+
+
 PLACE_FLAGS = [
     flag(
         "--results",
@@ -29,6 +37,16 @@ PLACE_FLAGS = [
         default=Path("results"),
         show_default=True,
         help="Where results and the store lie.",
+    ),
+    flag(
+        "--data-root",
+        env="DATA_ROOTS",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        expose_value=False,
+        callback=_declare,
+        metavar="DIR",
+        help="Links in data may lead into this folder, too; repeatable.",
     ),
     flag("--plugins-dir", env="PLUGINS_DIR", type=click.Path(path_type=Path), help="Folder of single-file plugins."),
 ]
@@ -59,7 +77,18 @@ RUN_FLAGS = [
         help="What runs the stages.",
     ),
     flag(
-        "--timeout", env="TIMEOUT", type=click.FloatRange(min=0.1), metavar="SECONDS", help="Longest time of one stage."
+        "--timeout",
+        env="TIMEOUT",
+        type=click.FloatRange(min=0.1),
+        metavar="SECONDS",
+        help="Longest time of one attempt at a stage; goes before the suite's `resources: {wall}`.",
+    ),
+    flag(
+        "--pass-env",
+        env="PASS_ENV",
+        multiple=True,
+        metavar="NAME",
+        help="Give stages this secret of the environment; TOKEN, KEY, PASSWORD and the like are kept back.",
     ),
     flag("--fail-fast", env="FAIL_FAST", is_flag=True, help="Stop at the first failed stage."),
     flag(

@@ -85,11 +85,13 @@ def compare(
     Leaves with 0 (GO, or no policy), 1 (NO-GO), 4 (INCONCLUSIVE), 2 (a mistake, or A and B may not be compared).
     docs/compare.md explains tests and policies.
     """
+    from dermae_bench.archives import unpacked_words
     from dermae_bench.commands.comparing import compare_results
 
-    return compare_results(
-        words, metrics=metrics, test=test, policy=policy, flips=flips, form=form, seed=seed, plugins_dir=plugins_dir
-    )
+    with unpacked_words(words) as found:
+        return compare_results(
+            found, metrics=metrics, test=test, policy=policy, flips=flips, form=form, seed=seed, plugins_dir=plugins_dir
+        )
 
 
 @click.command()
@@ -117,6 +119,42 @@ def verify(what: Path, store: bool, form: str, **words: Any) -> int:
     Leaves with 0 (nothing differs), 1 (something differs), 4 (nothing differs, but something could not be checked).
     docs/verify.md says what is found, and what cannot be.
     """
+    from dermae_bench.archives import unpacked
     from dermae_bench.commands.verifying import verify_results
 
-    return verify_results(what, **places(words), store=store, form=form)
+    with unpacked(what) as found:
+        return verify_results(found, **places(words), store=store, form=form)
+
+
+@click.command()
+@click.argument("what", type=click.Path(path_type=Path), metavar="RESULTS|SUITE")
+@flag(
+    "--as",
+    "form",
+    env="AS",
+    type=click.Choice(["latex", "markdown", "csv", "zip"]),
+    required=True,
+    help="A table of one board, or the whole folder as an archive without real photographs.",
+)
+@flag("--out", env="OUT", type=click.Path(path_type=Path), help="The file to write; standard output by default.")
+@flag(
+    "--board",
+    env="BOARD",
+    type=click.Choice(["classifiers", "generators"]),
+    default="classifiers",
+    show_default=True,
+    help="Which leaderboard.",
+)
+@flag("--columns", env="COLUMNS", metavar="NAME,...", help="Only these metrics and costs. All by default.")
+@flag("--rows", env="ROWS", multiple=True, metavar="PATTERN", help="Only rows whose name fits; repeatable.")
+@with_flags(*SUITE_FLAGS, *PLACE_FLAGS)
+def export(
+    what: Path, form: Any, out: Path | None, board: Any, columns: str | None, rows: tuple[str, ...], **words: Any
+) -> int:
+    """Write a leaderboard as LaTeX, Markdown or CSV, or a results folder as an archive that `verify` reads.
+
+    docs/export.md shows both.
+    """
+    from dermae_bench.commands.exporting import export_results
+
+    return export_results(what, form=form, out=out, board=board, columns=columns, rows=rows, **places(words))

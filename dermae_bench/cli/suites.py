@@ -56,7 +56,7 @@ def plan(suite: Path, form: str, costs: bool, peak_tflops: float, utilisation: f
 
     \b
     JSON (under `stages`) and CSV have these names:
-      state           cached, new, stale, partial, failed or unknown
+      state           cached, new, stale, partial, damaged, failed or unknown
       kind            of stage
       name            as --only and --skip match it
       key             empty while the data are missing
@@ -67,7 +67,7 @@ def plan(suite: Path, form: str, costs: bool, peak_tflops: float, utilisation: f
       gpu_hours       pflops at --peak-tflops and --utilisation
       disk_bytes      that stay in the store
       scratch_bytes   beside them while it runs: checkpoints
-      why             it is stale, partial, failed or unknown
+      why             it is stale, partial, damaged, failed or unknown
     """
     from dermae_bench.commands.session import show_plan
 
@@ -102,4 +102,5 @@ def report(suite: Path, form: str, **words: Any) -> int:
 def _options(words: dict[str, Any]) -> Any:
     from dermae_bench.execute.executor import Options
 
-    return Options(**{name: words[name] for name in ("jobs", "only", "skip", "force", "fail_fast", "timeout")})
+    names = ("jobs", "only", "skip", "force", "fail_fast", "timeout", "pass_env")
+    return Options(**{name: words[name] for name in names})

@@ -46,12 +46,16 @@ def audit_table(
         except ValueError as error:
             problems.append(f"--classes: {error}")
     problems += [f"--n: {n} is no number of images" for n in sizes if n < 1]
+    if table.is_dir():
+        raise UserError(f"{table} is a folder, not a table", hint="name the CSV file in it")
     try:
         read = read_paper_table(table)
     except DataError as error:
         raise DataError(error.message, [*error.names, *problems], hint=error.hint) from None
     if problems:
         raise UserError("; ".join(problems))
+    if out is not None:
+        _writable(out)
     result = audit(read, sizes, wanted)
     if out is not None:
         try:
@@ -65,3 +69,15 @@ def audit_table(
     else:
         echo(terminal_audit(result, max(60, min(shutil.get_terminal_size((140, 24)).columns, 160))))
     return OK
+
+
+def _writable(out: Path) -> None:
+    """Refuse a place that is a mistake before anything is worked out.
+
+    Raises:
+        UserError: it is a folder, or lies in none that is there.
+    """
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder", hint="name a file in it")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"--out: there is no folder {out.parent}", hint="make it first")

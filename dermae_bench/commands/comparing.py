@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dermae_bench.report.compare.recorded import Results
     from dermae_bench.report.compare.sides import Pairing
 
+MISFITS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError)
+"""What computing from a folder raises whose parts do not fit each other."""
 EXIT = {"GO": OK, "NO-GO": FAILED, "INCONCLUSIVE": INCONCLUSIVE}
 
 
@@ -69,27 +71,34 @@ def compare_results(
     from dermae_bench.report.compare.recorded import Results
     from dermae_bench.report.compare.sides import paired, sides
     from dermae_bench.report.compare.verdicts import judge
+    from dermae_bench.report.evidence import VERIFY
 
     shown = flips_asked(flips)
     loaded = load_policy(policy) if policy is not None else None
     side_a, side_b = sides(words)
-    a = Results(side_a.folder)
-    b = a if side_a.folder == side_b.folder else Results(side_b.folder)
-    pairing = paired(a, b, side_a.row, side_b.row)
-    held = _fitting(loaded, a, b, pairing) if loaded is not None else None
-    comparison = compare(
-        a,
-        b,
-        pairing,
-        metric_of=metrics_of(plugins_dir),
-        metrics=metrics,
-        judged=tuple(held.metrics) if held is not None else (),
-        test=test,
-        level=held.level if held is not None else 0.95,
-        seed=seed,
-    )
-    judged = judge(comparison, held) if held is not None else None
-    found = _flips(comparison)
+    try:
+        a = Results(side_a.folder)
+        b = a if side_a.folder == side_b.folder else Results(side_b.folder)
+        pairing = paired(a, b, side_a.row, side_b.row)
+        held = _fitting(loaded, a, b, pairing) if loaded is not None else None
+        comparison = compare(
+            a,
+            b,
+            pairing,
+            metric_of=metrics_of(plugins_dir),
+            metrics=metrics,
+            judged=tuple(held.metrics) if held is not None else (),
+            test=test,
+            level=held.level if held is not None else 0.95,
+            seed=seed,
+        )
+        judged = judge(comparison, held) if held is not None else None
+        found = _flips(comparison)
+    except MISFITS as error:
+        # what strangers wrote may contradict itself in more ways than a form can tell
+        folders = " and ".join(dict.fromkeys((str(side_a.folder), str(side_b.folder))))
+        told = f"{folders} cannot be compared: {type(error).__name__}: {str(error)[:200]}"
+        raise UserError(told, hint=f"{VERIFY} in a results folder") from error
     if form == "json":
         from dermae_bench.report.compare.machine import json_comparison
 
@@ -111,7 +120,7 @@ def flips_asked(words: Sequence[str]) -> FlipsAsked:
     """What `--flips` says: a number or `all` lists, anything else is a folder for pictures.
 
     Raises:
-        UserError: two folders, or a folder that photographs may not lie in.
+        UserError: a number that is none of images, two folders, or a folder that photographs may not lie in.
     """
     listed, folders = 0, []
     for word in words:
@@ -119,6 +128,9 @@ def flips_asked(words: Sequence[str]) -> FlipsAsked:
             listed = 1_000_000
         elif word.isascii() and word.isdigit():
             listed = max(listed, int(word))
+        elif word.startswith("-") or _is_number(word):
+            hint = f"a number of images such as 20, `all`, or a folder; a folder of that name is ./{word}"
+            raise UserError(f"--flips: {word} is no number of images", hint=hint)
         else:
             folders.append(Path(word).expanduser())
     if len(folders) > 1:
@@ -128,6 +140,14 @@ def flips_asked(words: Sequence[str]) -> FlipsAsked:
 
         refuse_public(folders[0])
     return FlipsAsked(listed=listed, folder=folders[0] if folders else None)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def metrics_of(plugins_dir: Path | None) -> Callable[[str, Mapping[str, Any]], Metric]:
@@ -151,12 +171,20 @@ def metrics_of(plugins_dir: Path | None) -> Callable[[str, Mapping[str, Any]], M
 
 def _fitting(loaded: LoadedPolicy, a: Results, b: Results, pairing: Pairing) -> Policy:
     """The policy, checked against the columns of the tasks that it judges."""
+    from dermae_bench.report.compare.ranges import range_of
+
     judged = [pair for pair in pairing.pairs if pair.a.section in loaded.tasks] or pairing.pairs
-    columns: dict[str, str] = {}
+    columns, ranges = {}, {}
     for pair in judged:
         theirs = b.of(pair.b)
-        columns |= {name: records[0].better for name, records in a.of(pair.a).items() if name in theirs}
-    return loaded.fitting(columns, list(dict.fromkeys(pair.a.section for pair in pairing.pairs)))
+        for name, records in a.of(pair.a).items():
+            if name in theirs:
+                columns[name] = records[0].better
+                # columns may be renamed; an identity holds what the metric itself calls them
+                ends = range_of(str(records[0].identity.get("name", name)))
+                if ends is not None:
+                    ranges[name] = ends
+    return loaded.fitting(columns, list(dict.fromkeys(pair.a.section for pair in pairing.pairs)), ranges)
 
 
 def _flips(comparison: Comparison) -> dict[int, Flips]:
@@ -176,7 +204,7 @@ def _pictures(comparison: Comparison, found: Mapping[int, Flips], results: Resul
         for path in write_sheets(flips, pair_name(comparison.pairs[place].pair), pixels, folder)
     ]
     for path in written:
-        click.echo(str(path), err=True)
+        echo(str(path), err=True)
     word = (
         "they show photographs of the data set: keep them out of what you publish"
         if written

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dermae_bench.store.artifacts import Store
+from dermae_bench.store.manifests import Damaged
 from dermae_bench.suite.stage import Stage
 
 H200_TFLOPS = 989.0
@@ -50,7 +51,7 @@ class Amount:
     disk_bytes: int | None = None
     """What stays in the store."""
     scratch_bytes: int = 0
-    """What lies there while the stage runs: its checkpoints."""
+    """What lies there while the stage runs: its checkpoints, or the blocks of its array."""
 
     @property
     def pflops(self) -> float | None:
@@ -71,7 +72,11 @@ class Costs:
         for stage in stages:
             if stage.kind != "cost" or not stage.key or not store.has(stage.kind, stage.key):
                 continue
-            work, summary = stage.work, store.manifest(stage.kind, stage.key).summary
+            try:
+                work, summary = stage.work, store.manifest(stage.kind, stage.key).summary
+            except Damaged:
+                # a plan moves nothing: `run` will find it, set it aside and count anew; until then it is not known
+                continue
             self._training[_description(work["model"])] = summary
             self._passes[_description(work["model"], work["of"], work["sampling"])] = summary
 
@@ -93,7 +98,7 @@ class Costs:
         if stage.kind == "cost":
             return _amount(self._passes.get(_description(work["model"], work["of"], work["sampling"])), None, 0)
         if stage.kind == "prepare":
-            return Amount(disk_bytes=stage.disk_bytes or None)
+            return Amount(disk_bytes=stage.disk_bytes or None, scratch_bytes=stage.scratch_bytes)
         return Amount(disk_bytes=stage.disk_bytes)
 
     def _fit(self, stage: Stage) -> Amount:

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dermae_bench.commands.printing import echo
-from dermae_bench.durable import write_text
+from dermae_bench.durable import TEMPORARY, write_text
 from dermae_bench.errors import FAILED, OK, BenchError
 from dermae_bench.execute.local import Ended, LocalBackend
 from dermae_bench.plugin.catalog import Catalog, cache_folder
-from dermae_bench.store.artifacts import free_bytes
+from dermae_bench.store.artifacts import KINDS
 from dermae_bench.store.environment import environment, versions
+from dermae_bench.store.leases import Lease
+from dermae_bench.store.refusals import free_bytes, refused
 
 PROBE = """
 import json, torch
@@ -89,10 +91,27 @@ def no_op(folder: Path) -> None:
 
 
 def _store(results: Path) -> str:
-    place = results if results.is_dir() else results.absolute().parent
-    if not os.access(place, os.W_OK):
-        raise BenchError(f"{place} cannot be written")
-    return f"{results} can be written, {free_bytes(place) / 2**30:.1f} GiB free"
+    root = results / "store"
+    place = next(path for path in (root, *root.absolute().parents) if os.path.lexists(path))
+    if not place.is_dir():
+        raise BenchError(f"{place} is no folder")
+    probe = Lease(place / f"{TEMPORARY}doctor-{os.getpid()}", "a try")
+    try:
+        taken = probe.take()
+        held = probe.is_held()
+        probe.release()
+    except OSError as error:
+        raise refused(error, place) from error
+    finally:
+        probe.path.unlink(missing_ok=True)
+    if not taken or not held:
+        raise BenchError(f"{place} lies on a file system whose locks do not hold")
+    device = place.stat().st_dev
+    elsewhere = [
+        name for name in ("attempts", *KINDS) if (root / name).is_dir() and (root / name).stat().st_dev != device
+    ]
+    linked = f"; on another disk, so results are copied: {', '.join(elsewhere)}" if elsewhere else ""
+    return f"{results} can be written and locked, {free_bytes(place) / 2**30:.1f} GiB free{linked}"
 
 
 def _cache() -> str:

@@ -6,63 +6,90 @@ import csv
 import json
 import shutil
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import click
-
-from dermae_bench.commands.printing import csv_row, echo
-from dermae_bench.errors import NOTHING_MATCHED, OK, UserError
+from dermae_bench.bounded.texts import read_json
+from dermae_bench.commands.printing import csv_row, echo, echo_json
+from dermae_bench.commands.stored import contents, facts, finished, size
+from dermae_bench.errors import NOTHING_MATCHED, OK, DataError, DataMissing, UserError
 from dermae_bench.plugin.catalog import Card, Catalog
-from dermae_bench.store.artifacts import Store
-from dermae_bench.store.manifests import MANIFEST
+from dermae_bench.store.artifacts import KINDS, Store
 
-KINDS = ("prepare", "train", "sample", "extract", "predict", "score", "cost")
+STATES = ("ok", "failed", "pending")
+"""Of rows, as `list` counts them."""
 
 
 def list_results(results: Path, form: str) -> int:
     """Results folders with the state of their rows, and the stages in the store by kind."""
-    folders = []
-    for path in sorted(results.glob("*/classifiers.json")):
-        counts: dict[str, int] = {}
-        for board in ("classifiers", "generators"):
-            for status in _statuses(path.with_name(f"{board}.json")):
-                counts[status] = counts.get(status, 0) + 1
-        folders.append({"suite": path.parent.name, **{s: counts.get(s, 0) for s in ("ok", "failed", "pending")}})
-    store = Store(results / "store")
-    held = []
-    for kind in KINDS:
-        folder = store.root / kind
-        entries = [entry for entry in folder.iterdir() if (entry / MANIFEST).is_file()] if folder.is_dir() else []
-        held.append({"kind": kind, "stages": len(entries)})
+    places = [path.parent for path in sorted(results.glob("*/classifiers.json"))]
+    folders = [{"suite": place.name, **_states(place)} for place in places]
+    about = contents(results)
     if form == "json":
-        click.echo(json.dumps({"results": folders, "store": held}, indent=1))
+        echo_json({"results": folders, **about})
     elif form == "csv":
-        writer = csv.DictWriter(sys.stdout, ["suite", "ok", "failed", "pending"], lineterminator="\n")
+        writer = csv.DictWriter(sys.stdout, ["suite", *STATES, "unreadable"], lineterminator="\n")
         writer.writeheader()
         writer.writerows(map(csv_row, folders))
     else:
+        shown = [{name: "" if value is None else value for name, value in folder.items()} for folder in folders]
         _print(
-            ["suite", "ok", "failed", "pending"],
-            folders or [{"suite": "(no results yet)", "ok": "", "failed": "", "pending": ""}],
+            ["suite", *STATES, *(["unreadable"] if any(folder["unreadable"] for folder in shown) else [])],
+            shown or [{"suite": "(no results yet)", **dict.fromkeys(STATES, "")}],
         )
         echo()
-        _print(["kind", "stages"], held)
+        _print(["kind", "stages", "size"], [{**line, "size": size(line["bytes"])} for line in about["store"]])
+        for line in facts(about):
+            echo(line)
     return OK
 
 
-def _statuses(path: Path) -> Sequence[str]:
-    if not path.is_file():
-        return []
+def _states(folder: Path) -> dict[str, Any]:
+    """Rows of both boards by state; of a folder that cannot be read only the reason: it does not hide the others."""
     try:
-        return [str(row["status"]) for row in json.loads(path.read_text())["rows"]]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"{path} is no leaderboard: {type(error).__name__}: {error}",
-            hint="`dermae-bench report SUITE` builds it again",
-        ) from error
+        # a suite may have no generators
+        found = [*_statuses(folder / "classifiers.json"), *_statuses(folder / "generators.json", missing=True)]
+    except DataError as error:
+        # the folder stands in the same line already
+        reason = str(error).partition("\n")[0].removeprefix(f"{folder}/")
+        return {**dict.fromkeys(STATES), "unreadable": reason}
+    return {**{state: found.count(state) for state in STATES}, "unreadable": None}
+
+
+def _statuses(path: Path, *, missing: bool = False) -> Sequence[str]:
+    try:
+        return [str(row["status"]) for row in read_json(path)["rows"]]
+    except DataMissing:
+        if missing:
+            return []
+        raise
+    except (LookupError, TypeError) as error:
+        raise DataError(f"{path} is no leaderboard; `dermae-bench report SUITE` builds it again") from error
+
+
+def list_stages(results: Path, form: str) -> int:
+    """`list --stages`: every finished stage, newest first."""
+    now = time.time()
+    rows: list[dict[str, Any]] = [
+        {"kind": e.kind, "key": e.key, "days": round(max(0.0, now - e.when / 1e9) / 86400, 3), "bytes": e.bytes,
+         "name": e.name}
+        for e in finished(results)
+    ]  # fmt: skip
+    if form == "json":
+        echo_json(rows)
+    elif form == "csv":
+        writer = csv.DictWriter(sys.stdout, ["kind", "key", "days", "bytes", "name"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(csv_row, rows))
+    elif rows:
+        shown = [{**r, "key": r["key"][:12], "size": size(r["bytes"]), "age": f"{r['days']:.1f} d"} for r in rows]
+        _print(["kind", "key", "age", "size", "name"], shown)
+    else:
+        echo("(no stages yet)")
+    return OK
 
 
 def show_stage(results: Path, key: str, form: str) -> int:
@@ -85,7 +112,7 @@ def show_stage(results: Path, key: str, form: str) -> int:
             raise UserError(f"the record of the failed stage {failed[0]} cannot be read")
         about = {"status": "failed", **asdict(failure)}
     if form == "json":
-        click.echo(json.dumps(about, indent=1, sort_keys=True))
+        echo_json(about, sort_keys=True)
         return OK
     for name, value in about.items():
         if name == "traceback":
@@ -116,7 +143,7 @@ def list_plugins(plugins_dir: Path | None, form: str) -> int:
         rows.append({"name": card.name, "kind": card.kind, "state": state, "origin": card.origin, "about": about})
     rows.sort(key=lambda row: (row["kind"], row["name"]))
     if form == "json":
-        click.echo(json.dumps(rows, indent=1))
+        echo_json(rows)
     elif form == "csv":
         writer = csv.DictWriter(sys.stdout, ["name", "kind", "state", "origin", "about"], lineterminator="\n")
         writer.writeheader()
@@ -131,7 +158,7 @@ def show_plugin(name: str, plugins_dir: Path | None, form: str) -> int:
     catalog = Catalog(plugins_dir)
     card = catalog.cards([catalog.reference(name)])[0]
     if form == "json":
-        click.echo(json.dumps(asdict(card), indent=1))
+        echo_json(asdict(card))
         return OK
     echo(f"{card.name} ({card.kind}, {card.origin})")
     if card.error:

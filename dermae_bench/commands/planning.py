@@ -10,17 +10,19 @@ from typing import IO, Any
 
 from dermae_bench.commands.costing import Costs, Yardstick
 from dermae_bench.commands.printing import LONGEST_LINE, csv_row
-from dermae_bench.execute.executor import RESERVE
-from dermae_bench.report.escape import visible
+from dermae_bench.execute.choices import RESERVE, bytes_of
+from dermae_bench.plugin.catalog import cache_folder
+from dermae_bench.report.escape import json_ascii, visible
 from dermae_bench.store.artifacts import Store, free_bytes
-from dermae_bench.store.manifests import Manifest
+from dermae_bench.store.index import Index
+from dermae_bench.store.manifests import Damaged, Manifest
 from dermae_bench.suite.stage import Stage, differences
 
 SHOWN_REASONS = 3
 WIDTH = 120
 """Of the lines below the table."""
 FIELDS: Mapping[str, str] = {
-    "state": "cached, new, stale, partial, failed or unknown",
+    "state": "cached, new, stale, partial, damaged, failed or unknown",
     "kind": "of stage",
     "name": "of the stage, as --only and --skip match it",
     "key": "empty while the data are missing",
@@ -31,7 +33,7 @@ FIELDS: Mapping[str, str] = {
     "gpu_hours": "pflops at --peak-tflops and --utilisation",
     "disk_bytes": "that stay in the store",
     "scratch_bytes": "beside them while it runs: checkpoints",
-    "why": "stale, partial or failed",
+    "why": "stale, partial, damaged or failed",
 }
 """Names in JSON and CSV, in order; a value that is not known is null (JSON) or empty (CSV)."""
 GROUPS: Mapping[str, str] = {"train": "training", "sample": "sampling", "predict": "prediction"}
@@ -60,8 +62,7 @@ def print_plan(
             "left": totals([row for row in rows if row["state"] != "cached"])["all"],
             "stages": rows,
         }
-        json.dump(about, stream, indent=1)
-        stream.write("\n")
+        stream.write(json_ascii(json.dumps(about, indent=1)) + "\n")
         return
     lines = [*_table(rows), "", *_totals(rows), "", *_notes(stages, rows, store, missing, yardstick)]
     stream.writelines(visible(line, LONGEST_LINE) + "\n" for line in lines)
@@ -69,11 +70,11 @@ def print_plan(
 
 def describe(stages: Sequence[Stage], store: Store, yardstick: Yardstick) -> list[dict[str, Any]]:
     """`FIELDS` of every stage, as plain values."""
-    earlier: dict[str, dict[str, Manifest]] = {}
+    index = Index(store, cache_folder())
     costs = Costs(stages, store)
     rows = []
     for stage in stages:
-        state, why = _state(stage, store, earlier)
+        state, why = _state(stage, store, index)
         amount = costs.amount(stage)
         pflops = amount.pflops
         found = {
@@ -91,23 +92,20 @@ def describe(stages: Sequence[Stage], store: Store, yardstick: Yardstick) -> lis
             "why": why,
         }
         rows.append({name: found[name] for name in FIELDS})
+    index.save()
     return rows
 
 
-def _state(stage: Stage, store: Store, earlier: dict[str, dict[str, Manifest]]) -> tuple[str, str]:
+def _state(stage: Stage, store: Store, index: Index) -> tuple[str, str]:
     if not stage.key:
         return "unknown", "data missing"
     if store.has(stage.kind, stage.key):
-        return "cached", ""
+        damage = store.damage(stage.kind, stage.key)
+        return ("cached", "") if damage is None else ("damaged", f"{damage}; `run` makes it again")
     failure = store.failure(stage.key)
     if failure is not None:
         return "failed", failure.reason.partition("\n")[0]
-    if stage.kind not in earlier:
-        found: dict[str, Manifest] = {}
-        for manifest in store.manifests(stage.kind):
-            found.setdefault(manifest.name, manifest)
-        earlier[stage.kind] = found
-    before = earlier[stage.kind].get(stage.name)
+    before = _earlier(stage, store, index)
     if before is None:
         return (
             ("partial", "a checkpoint is there")
@@ -117,6 +115,15 @@ def _state(stage: Stage, store: Store, earlier: dict[str, dict[str, Manifest]]) 
     reasons = differences(before.parts, stage.parts)
     more = f" and {len(reasons) - SHOWN_REASONS} more" if len(reasons) > SHOWN_REASONS else ""
     return "stale", "; ".join(reasons[:SHOWN_REASONS]) + more
+
+
+def _earlier(stage: Stage, store: Store, index: Index) -> Manifest | None:
+    """The newest finished stage of that name; what is damaged tells nothing."""
+    key = index.newest(stage.kind).get(stage.name)
+    try:
+        return store.manifest(stage.kind, key) if key is not None else None
+    except Damaged:
+        return None
 
 
 def totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -204,7 +211,7 @@ def _notes(
     sums = totals(left)["all"]
     todo = (
         f"{_sum(sums, 'pflops')} PFLOPs, {_sum(sums, 'gpu_hours')} GPU-hours, {size(sums['disk_bytes'])} of disk",
-        f"and {size(sums['scratch_bytes'])} of checkpoints while the largest fit runs",
+        f"and {size(sums['scratch_bytes'])} more while the largest fit runs or the data are prepared",
     )
     assumed = (
         "1 MAC = 2 FLOPs. GMACs are of one image: all passes to draw it or to answer for it, or one training step with "
@@ -238,7 +245,7 @@ def _space(stages: Sequence[Stage], rows: Sequence[Mapping[str, Any]], store: St
     needed, free = sums["disk_bytes"] + sums["scratch_bytes"] + RESERVE, free_bytes(store.root)
     if needed <= free:
         return []
-    refused = sum(stage.disk_bytes for stage, _ in left) + RESERVE > free
+    refused = bytes_of([stage for stage, _ in left]) > free
     then = "`run` refuses to start" if refused else "a run would stop when the disk is full"
     return [f"warning: about {size(needed)} are needed in {store.root}, but {size(free)} are free: {then}"]
 

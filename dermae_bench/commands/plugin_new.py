@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import click
-
+from dermae_bench.commands.printing import echo
 from dermae_bench.durable import write_text
 from dermae_bench.errors import OK, UserError
 
@@ -153,5 +152,5 @@ def new_plugin(kind: str, name: str, into: Path) -> int:
     write_text(folder / f"{words['module']}.py", source.format(**words))
     write_text(folder / "tests" / f"test_{words['module']}.py", TEST.format(**words))
     write_text(folder / "README.md", README.format(**words))
-    click.echo(f"{folder}  (next: pip install -e {folder} && dermae-bench plugins check {name})")
+    echo(f"{folder}  (next: pip install -e {folder} && dermae-bench plugins check {name})")
     return OK

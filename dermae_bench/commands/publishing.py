@@ -12,8 +12,10 @@ from pathlib import Path
 
 import click
 
+from dermae_bench.bounded.files import read_bytes
 from dermae_bench.commands.printing import echo
 from dermae_bench.durable import digest_file, digest_of, write_text
+from dermae_bench.errors import DataError
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.report.escape import visible
 from dermae_bench.store.artifacts import Store
@@ -35,6 +37,9 @@ WIDTHS = (80, 200)
 """Least and most columns of a board on the terminal, whatever its width."""
 UNKNOWN_WIDTH = 160
 """Columns of a board where nobody looks at a terminal: pipes and files."""
+BOARDS = ("generators", "classifiers", "facts")
+"""What is printed of a results folder."""
+AGAIN = "`dermae-bench run` makes it again"
 LONGEST_REASON = 300
 """Characters of a failure's reason on the terminal; `show` tells the rest."""
 
@@ -72,7 +77,7 @@ def publish(session: Session, form: str, mend: Callable[[Sequence[Stage]], None]
     if known is None:
         _mend_damaged(session, mend)
         try:
-            known = _build(session, session.folder, width)
+            known = _built(session, width, mend)
             now = _state(session)
             others = texts if now == before else {}
             about = {"state": now, "files": _digests(session.folder), "text": {**others, str(width): known}}
@@ -108,11 +113,28 @@ def _mend_damaged(session: Session, mend: Callable[[Sequence[Stage]], None] | No
             session.store.checked(stage.kind, stage.key, SHOWN.get(stage.kind, ()))
         except Damaged as error:
             if mend is None:
-                raise Damaged(f"{stage.name}: {error}", hint="`dermae-bench run` makes it again") from error
+                raise Damaged(f"{stage.name}: {error}", hint=AGAIN) from error
             echo(f"{visible(stage.name)}: {error}", err=True)
             damaged.append(stage)
     if damaged and mend is not None:
         mend(damaged)
+
+
+def _built(session: Session, width: int, mend: Callable[[Sequence[Stage]], None] | None) -> dict[str, str]:
+    """`_build`; a stage whose pictures turn out to be damaged on the way is made again, each once."""
+    mended: set[str] = set()
+    while True:
+        try:
+            return _build(session, session.folder, width)
+        except Damaged as error:
+            damaged = [stage for stage in session.stages if stage.key and stage.key == error.key]
+            if mend is None or not damaged or error.key in mended:
+                raise Damaged(
+                    f"{damaged[0].name if damaged else session.folder.name}: {error.message}", hint=AGAIN
+                ) from error
+            echo(f"{visible(damaged[0].name)}: {error}", err=True)
+            mended.add(error.key)
+            mend(damaged)
 
 
 def _as_published(session: Session, refused: OSError, width: int) -> dict[str, str]:
@@ -153,16 +175,18 @@ def _state(session: Session) -> str:
 def _unchanged(memo: Path, state: str, folder: Path) -> dict[str, dict[str, str]]:
     """Width -> the boards' text; empty where anything differs from what they were made of."""
     try:
-        known = json.loads(memo.read_bytes())
+        known = json.loads(read_bytes(memo))
         if known["state"] != state:
             return {}
+        there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
         for name, digest in known["files"].items():
-            if digest_file(folder / name) != digest:
+            # what a memo names is looked for among the files, and never made a path
+            if digest_file(there[name]) != digest:
                 return {}
-    except (OSError, ValueError, LookupError, TypeError):
+        texts = {str(width): {board: str(text[board]) for board in BOARDS} for width, text in known["text"].items()}
+    except (DataError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         # no memo, or files that were removed: everything is built again
         return {}
-    texts: dict[str, dict[str, str]] = known["text"]
     return texts
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import click
 
@@ -17,6 +19,7 @@ from dermae_bench.durable import digest_of
 from dermae_bench.errors import FAILED, OK, DataMissing, StorageError, UserError
 from dermae_bench.execute.executor import Executor, Options, Outcome, select
 from dermae_bench.execute.observers import observers
+from dermae_bench.execute.signals import Signalled, TooLong, leaving, name, within
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.report.escape import visible
 from dermae_bench.report.reference import reference_rows
@@ -26,8 +29,28 @@ from dermae_bench.suite.keys import Identities
 from dermae_bench.suite.known import data_findings
 from dermae_bench.suite.load import load_suite, refuse, results_name
 from dermae_bench.suite.plan import Planner
+from dermae_bench.suite.resources import limits_by_kind
 from dermae_bench.suite.rows import RowPlanner
 from dermae_bench.suite.stage import Stage
+
+P = ParamSpec("P")
+PUBLISH_SECONDS = 7.0
+"""What a run that was stopped may spend on its results folder: with what its stages take it is gone within 30 s."""
+
+
+def _stoppable(command: Callable[P, int]) -> Callable[P, int]:
+    """Let a signal end a command with 128 + its number and one line, wherever it strikes."""
+
+    @functools.wraps(command)
+    def stoppable(*args: P.args, **kwargs: P.kwargs) -> int:
+        try:
+            with leaving():
+                return command(*args, **kwargs)
+        except Signalled as asked:
+            click.echo(f"stopped by {name(asked.number)}: nothing finished is lost", err=True)
+            return 128 + asked.number
+
+    return stoppable
 
 
 class _Tasks:
@@ -90,6 +113,7 @@ def open_session(
     )
 
 
+@_stoppable
 def run_suite(
     suite: Path,
     *,
@@ -105,6 +129,18 @@ def run_suite(
     session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
     _need_data(session)
     stages = select(session.stages, options)
+    with _needed(session):
+        return _run(session, stages, options, form, verbosity)
+
+
+@contextlib.contextmanager
+def _needed(session: Session) -> Iterator[None]:
+    """Inside, no `clean` removes what the plan of `session` reads."""
+    with session.store.writable(), session.store.announced(session.folder.name, [s.key for s in session.stages]):
+        yield
+
+
+def _run(session: Session, stages: Sequence[Stage], options: Options, form: str, verbosity: int) -> int:
     outcome = _execute(session, stages, options, verbosity)
 
     def mend(damaged: Sequence[Stage]) -> None:
@@ -117,7 +153,14 @@ def run_suite(
             outcome.interrupted = again.interrupted
 
     with session.store.writable():
-        publish(session, form, mend)
+        if outcome.interrupted is None:
+            publish(session, form, mend)
+        elif not outcome.hurried:
+            try:
+                with within(PUBLISH_SECONDS):
+                    publish(session, form, mend)
+            except TooLong:
+                click.echo("the results folder is left as it was; `dermae-bench report` builds it", err=True)
     return _leave(session, outcome)
 
 
@@ -126,7 +169,9 @@ def _execute(session: Session, stages: Sequence[Stage], options: Options, verbos
     from dermae_bench.execute.progress import Progress
 
     display = Progress(len(stages), verbosity=verbosity)
-    executor = Executor(session.store, LocalBackend, display, options, observers())
+    limited = replace(options, limits=limits_by_kind(session.loaded.suite.resources))
+    backend = functools.partial(LocalBackend, pass_env=options.pass_env) if options.pass_env else LocalBackend
+    executor = Executor(session.store, backend, display, limited, observers())
     try:
         return executor.run(stages)
     finally:
@@ -147,15 +192,16 @@ def _leave(session: Session, outcome: Outcome) -> int:
         reason = visible(failure.reason.partition("\n")[0], LONGEST_REASON)
         echo(f"failed: {visible(failure.name)}: {reason}\n  look: dermae-bench show {failure.key[:12]}", err=True)
     if outcome.interrupted is not None:
-        click.echo(f"{session.folder}  (stopped: give the same command again to go on)")
+        echo(f"{session.folder}  (stopped: give the same command again to go on)")
         return 128 + outcome.interrupted
     if failed:
-        click.echo(f"{session.folder}  (next: dermae-bench show {next(iter(outcome.failed))[:12]})")
+        echo(f"{session.folder}  (next: dermae-bench show {next(iter(outcome.failed))[:12]})")
         return FAILED
-    click.echo(f"{session.folder}  (next: open {session.folder / 'report.html'})")
+    echo(f"{session.folder}  (next: open {session.folder / 'report.html'})")
     return OK
 
 
+@_stoppable
 def report_suite(
     suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None, form: str
 ) -> int:
@@ -166,12 +212,13 @@ def report_suite(
         raise UserError(
             f"there is no store at {session.store.root}", hint="run the suite first, or name its place with --results"
         )
-    with session.store.writable():
+    with _needed(session):
         publish(session, form)
-    click.echo(f"{session.folder}  (next: open {session.folder / 'report.html'})")
+    echo(f"{session.folder}  (next: open {session.folder / 'report.html'})")
     return OK
 
 
+@_stoppable
 def validate_suite(
     suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None, data: bool
 ) -> int:
@@ -179,17 +226,18 @@ def validate_suite(
     session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
     floors = sum(row.kind == "floor" for row in session.rows)
     rows = f"{len(session.rows) - floors} rows and {floors} floors"
-    click.echo(f"{suite}: {rows}, {len(session.stages)} stages; no mistake found")
+    echo(f"{suite}: {rows}, {len(session.stages)} stages; no mistake found")
     if data:
         from dermae_bench.commands.linting import lint
 
-        with session.store.writable():
+        with _needed(session):
             return lint(session, lambda stages: _execute(session, stages, Options(), -1))
     if session.missing is not None:
         echo(f"keys unknown: data missing: {session.missing}")
     return OK
 
 
+@_stoppable
 def show_plan(
     suite: Path,
     *,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import resource
 import shutil
 import signal
 import time
 import traceback
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,18 @@ from dermae_bench.durable import encodable, write_text
 from dermae_bench.errors import BenchError, DataError, Diverged, InvalidOutput, StorageError
 from dermae_bench.execute.run import Stopped
 from dermae_bench.execute.stages.common import StageContext
+from dermae_bench.plugin.catalog import cache_folder
 from dermae_bench.store.artifacts import Store
+from dermae_bench.store.contents import Contents, has_digests
+from dermae_bench.store.fences import StillWorking, Superseded, working
 from dermae_bench.store.manifests import Damaged, Manifest, describe_files
+from dermae_bench.store.refusals import concerns, refused
 
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "cannot allocate memory", "out of memory", "bad_alloc")
+"""What torch's CPU allocator, CUDA's runtime and C++ say."""
+_WORKER_KILLED = re.compile(r"DataLoader worker \(pid.*\) is killed by signal: (Killed|Terminated)")
+LONGEST_TRACE = 100_000
+"""Characters; the driver, which knows the secrets, strikes them out before it cuts."""
 KINDS = ("prepare", "train", "sample", "extract", "predict", "score", "cost")
 
 
@@ -38,7 +50,7 @@ class _StopFlag:
 
 
 class _Timed(StageContext):
-    """A context that notes how long each phase lasts."""
+    """A context that notes how long each phase lasts, and tells when one begins."""
 
     phases: dict[str, float]
     _since: float
@@ -54,6 +66,8 @@ class _Timed(StageContext):
                 held["phases"] = {}
             held["_since"] = now
         super().__setattr__(name, value)
+        if name == "phase" and "_last_status" in self.__dict__:
+            self.sign()
 
 
 def attempt(folder: Path) -> None:
@@ -62,9 +76,25 @@ def attempt(folder: Path) -> None:
     The result is {"ok": true} after the manifest was committed, {"stopped": true} after a checkpoint on request,
     or {"ok": false, category, reason, phase, traceback}.
     """
-    started = time.monotonic()
     spec = json.loads((folder / "spec.json").read_bytes())
     store = Store(Path(spec["store"]))
+    try:
+        with working(folder, spec["name"]):
+            result = _do(folder, spec, store, spec.get("fence") or store.begin(spec["key"]))
+    except StillWorking as error:
+        result = {"ok": False, "category": "lost", "reason": encodable(str(error)), "phase": "start", "traceback": ""}
+    # not flushed: after a power cut nobody waits for it, and what is finished is told by the manifest
+    write_text(folder / "result.json", json.dumps(result), durable=False)
+
+
+def _do(folder: Path, spec: dict[str, Any], store: Store, fence: str) -> dict[str, Any]:
+    """The stage itself; what `result.json` will hold.
+
+    Raises:
+        Superseded: a later start took over the folder: nothing more is written there.
+    """
+    started = time.monotonic()
+    spec = {**spec, "fence": fence}
     out = folder / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
@@ -73,6 +103,7 @@ def attempt(folder: Path) -> None:
     try:
         function = getattr(import_module(f"dermae_bench.execute.stages.{spec['kind']}"), spec["kind"])
         summary = function(context)
+        _check_unchanged(spec)
         context.phase = "committing"
         manifest = Manifest(
             kind=spec["kind"],
@@ -89,37 +120,84 @@ def attempt(folder: Path) -> None:
                 "phases": {phase: round(seconds, 3) for phase, seconds in context.phases.items()},
             },
         )
-        store.commit(out, manifest)
+        store.commit(out, manifest, fence=fence)
         result = {"ok": True}
+    except Superseded:
+        raise
     except Stopped:
         result = {"ok": False, "stopped": True}
     except (Exception, SystemExit) as error:  # noqa: BLE001 (the one place where whatever a plugin raises becomes a record)
         result = {
             "ok": False,
-            "category": _category(error),
-            "reason": encodable(_reason(error)),
+            "category": _category(error, store.root),
+            "reason": encodable(_refusal(error, store.root) or _reason(error)),
             "phase": context.phase,
             "traceback": encodable(_trace(error)),
         }
         if isinstance(error, Damaged):
             result["damaged"] = True
-    # not flushed: after a power cut nobody waits for it, and what is finished is told by the manifest
-    write_text(folder / "result.json", json.dumps(result), durable=False)
+        if _ended_from_outside(error):
+            result["outside"] = True
+    return result
 
 
-def _category(error: BaseException) -> str:
-    name = type(error).__name__
+def _check_unchanged(spec: Mapping[str, Any]) -> None:
+    """What was read has to be what the key says.
+
+    Raises:
+        DataError: files changed since their digests were taken, by name.
+    """
+    hashed = spec["parts"].get("work", {})
+    if not has_digests(hashed):
+        return
+    # unchanged files are known by size, times and inode, and are not read again
+    changed = Contents(cache_folder() / "contents.json").changed(spec["work"], hashed)
+    if changed:
+        raise DataError(
+            "data changed while the stage read them",
+            [encodable(name) for name in changed],
+            hint="give the same command again: it takes the data as they are then",
+        )
+
+
+def _category(error: BaseException, root: Path) -> str:
     if isinstance(error, Diverged):
         return "diverged"
-    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
+    if _out_of_memory(error):
         return "oom"
     if isinstance(error, InvalidOutput):
         return "invalid-output"
     if isinstance(error, DataError):
         return "data"
-    if isinstance(error, StorageError) or (isinstance(error, OSError) and error.errno in {28, 30, 122}):
+    if isinstance(error, StorageError) or _refusal(error, root):
         return "storage"
     return "crashed"
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether Python, torch (CPU or CUDA) or the system had no memory left to give."""
+    while True:
+        text = str(error).lower() if isinstance(error, RuntimeError) else ""
+        if (
+            isinstance(error, MemoryError)
+            or type(error).__name__ == "OutOfMemoryError"
+            or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+            or any(words in text for words in _NO_MEMORY)
+        ):
+            return True
+        if error.__cause__ is None:
+            return False
+        error = error.__cause__
+
+
+def _ended_from_outside(error: BaseException) -> bool:
+    """Whether a data loader's worker was killed: the only error that says nothing about the plugin."""
+    return isinstance(error, RuntimeError) and _WORKER_KILLED.search(str(error)) is not None
+
+
+def _refusal(error: BaseException, root: Path) -> str | None:
+    """What the system refused below the store, with place and free space; None of all other errors."""
+    return refused(error, root).message if isinstance(error, OSError) and concerns(error, root) else None
 
 
 def _reason(error: BaseException) -> str:
@@ -131,7 +209,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _trace(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))[-20_000:]
+    return "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
 
 
 def _device_name() -> str:

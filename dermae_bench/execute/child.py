@@ -18,23 +18,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from dermae_bench.execute.logs import LOGS
+
 CANNOT_START = 71
 """Exit code (EX_OSERR) of an attempt whose process could not be made or could not open its logs."""
-LOGS = ("stdout.log", "stderr.log")
 _SET_DEATH_SIGNAL = 1
 
 
 def be_attempt(
-    folder: str, call: str, parent: int | None, keep: int = -1, before: Callable[[], None] | None = None
+    folder: str,
+    call: str,
+    parent: int | None,
+    keep: int = -1,
+    before: Callable[[], None] | None = None,
+    outputs: tuple[int, int] | None = None,
 ) -> NoReturn:
     """Set this process up as an attempt, call `module:function` with the folder, and leave without exit handlers.
 
     Args:
-        folder: working folder of the attempt; its logs are appended to there.
+        folder: working folder of the attempt.
         call: what to run, `module:function`; the function is given the folder as a `Path`.
         parent: process to die with; None where the kernel has no death signal.
         keep: a file descriptor that stays open.
         before: called when all is set up.
+        outputs: file descriptors that become stdout and stderr; without them the logs in the folder are appended to.
     """
     code = CANNOT_START
     try:
@@ -44,11 +51,11 @@ def be_attempt(
             if os.getppid() != parent:
                 os._exit(CANNOT_START)
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         os.chdir(folder)
-        _redirect(keep)
+        _redirect(keep, outputs)
         # a crash is told by its traceback; a core file of gigabytes would land among the results
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         faulthandler.enable(file=2)
@@ -125,13 +132,16 @@ def _exit_code(given: object) -> int:
     return 1
 
 
-def _redirect(keep: int) -> None:
-    """stdin from nowhere, stdout and stderr appended to the logs in the working folder, everything else closed."""
+def _redirect(keep: int, outputs: tuple[int, int] | None) -> None:
+    """stdin from nowhere, stdout and stderr to the outputs or the logs in the working folder, all else closed."""
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
-    for number, name in enumerate(LOGS, 1):
-        log = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(log, number)
+    if outputs is None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        # the umask decides: in a group's store another user may go on with this attempt, and with its logs
+        outputs = (os.open(LOGS[0], flags, 0o666), os.open(LOGS[1], flags, 0o666))
+    for number, output in enumerate(outputs, 1):
+        os.dup2(output, number)
     for number in sorted(int(name) for name in os.listdir("/dev/fd")):  # noqa: PTH208 - numbers, not paths
         if number > 2 and number != keep:
             # one of them belonged to the listing itself

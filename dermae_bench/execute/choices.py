@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from dermae_bench.errors import NothingMatched
 from dermae_bench.store.manifests import Failure
+from dermae_bench.suite.resources import UNLIMITED, Limits
 from dermae_bench.suite.stage import Stage
+
+RESERVE = 256 * 2**20
+"""Bytes that must stay free beside what the plan needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +26,16 @@ class Options:
     """Patterns of stage names to do again although the store holds them."""
     fail_fast: bool = False
     timeout: float | None = None
-    """Seconds an attempt may take."""
+    """Seconds an attempt may take, whatever its kind; goes before the suite's wall time."""
+    pass_env: Sequence[str] = ()
+    """Names of secrets in the environment that attempts are given nevertheless."""
+    limits: Mapping[str, Limits] = field(default_factory=dict)
+    """Kind of stage -> what an attempt may take."""
+
+    def limits_of(self, kind: str) -> Limits:
+        """What an attempt at a stage of this kind may take."""
+        limits = self.limits.get(kind, UNLIMITED)
+        return limits if self.timeout is None else replace(limits, wall=self.timeout)
 
 
 @dataclass
@@ -37,6 +50,8 @@ class Outcome:
     """Stages that were not tried because an input failed or was not selected."""
     interrupted: int | None = None
     """Signal that ended the run, if one did."""
+    hurried: bool = False
+    """Whether a second one did."""
 
 
 def select(stages: Sequence[Stage], options: Options) -> list[Stage]:
@@ -65,6 +80,11 @@ def select(stages: Sequence[Stage], options: Options) -> list[Stage]:
             todo += stage.inputs.values()
     skipped = {stage.key for stage in stages if matches(stage.name, options.skip)}
     return [stage for stage in stages if stage.key in wanted - skipped]
+
+
+def bytes_of(stages: Sequence[Stage]) -> int:
+    """Bytes that must be free for `stages` that are to be done, as far as the plan can tell."""
+    return sum(stage.disk_bytes for stage in stages) + max((s.scratch_bytes for s in stages), default=0) + RESERVE
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:

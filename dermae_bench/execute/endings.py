@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dermae_bench.durable import encodable
 from dermae_bench.execute.local import Ended
+from dermae_bench.execute.signals import name
+from dermae_bench.execute.watching import read_status, where
+from dermae_bench.secrets import redact
 
 CATEGORIES = frozenset({"crashed", "oom", "timeout", "diverged", "invalid-output", "lost", "data", "storage"})
 LONGEST = 20_000
 """Characters kept of a reason or a traceback."""
+LONGEST_TAIL = 4_000
+LARGEST_RESULT = 1 << 22
+"""Bytes of `result.json`; what is larger was not written by an attempt."""
+LIMITS = {"wall": "timeout", "silence": "timeout", "memory": "oom"}
+"""Limit that was broken -> category."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What an attempt that left no artifact ended of."""
+
+    category: str
+    reason: str
+    phase: str = ""
+    traceback: str = ""
+    outside: bool = False
+    """Whether what ended it came from outside: a signal of somebody else, the death of the server."""
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -22,7 +44,9 @@ def read_result(folder: Path) -> dict[str, Any]:
     Plugins' code can write into the folder, so nothing in the file is taken for granted.
     """
     try:
-        result = json.loads((folder / "result.json").read_bytes())
+        with (folder / "result.json").open("rb") as stream:
+            data = stream.read(LARGEST_RESULT + 1)
+        result = json.loads(data) if len(data) <= LARGEST_RESULT else None
     except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(result, dict) or not isinstance(result.get("ok"), bool):
@@ -34,45 +58,89 @@ def read_result(folder: Path) -> dict[str, Any]:
     category = result.get("category")
     if not isinstance(result.get("reason"), str) or not isinstance(category, str) or category not in CATEGORIES:
         return {}
-    texts = {name: encodable(str(result.get(name, "")))[-LONGEST:] for name in ("phase", "traceback")}
-    reason = encodable(result["reason"])[:LONGEST]
+    # secrets are struck out of whole texts: of one that was cut, a part might stay
+    about = {word: encodable(str(result.get(word, ""))) for word in ("phase", "traceback")}
+    texts = {word: redact(text, os.environ)[-LONGEST:] for word, text in about.items()}
     return {
         "ok": False,
         "category": category,
-        "reason": reason,
+        "reason": redact(encodable(result["reason"]), os.environ)[:LONGEST],
         **texts,
         "damaged": result.get("damaged") is True,
+        "outside": result.get("outside") is True,
     }
 
 
-def why(result: Mapping[str, Any], ended: Ended) -> tuple[str, str]:
-    """(category, reason) from what the attempt wrote, else from how its process ended."""
+def judge(folder: Path, result: Mapping[str, Any], ended: Ended, printed: int = 0) -> Verdict:
+    """From what the attempt wrote, else from how its process ended.
+
+    Args:
+        folder: working folder of the attempt.
+        result: see `read_result`.
+        ended: how its process ended.
+        printed: bytes of stderr.log that were there before it began.
+    """
+    if ended.reason in LIMITS:
+        # what it says of itself after it was asked to leave is a consequence
+        return _without_result(folder, LIMITS[ended.reason], ended.told, printed)
+    if result and not result.get("ok") and not result.get("stopped"):
+        return Verdict(
+            category=result["category"],
+            reason=result["reason"],
+            phase=result["phase"],
+            traceback=result["traceback"],
+            outside=result["outside"],
+        )
+    category, reason, outside = _why(result, ended)
+    return _without_result(folder, category, reason, printed, outside)
+
+
+def _without_result(folder: Path, category: str, reason: str, printed: int, outside: bool = False) -> Verdict:
+    status = read_status(folder)
+    last = redact(encodable(where(status)), os.environ)
+    phase = status.get("phase")
+    return Verdict(
+        category=category,
+        reason=f"{reason}; its last sign: {last}" if last else reason,
+        phase=redact(encodable(phase), os.environ)[:LONGEST] if isinstance(phase, str) else "",
+        traceback=tail(folder / "stderr.log", printed),
+        outside=outside,
+    )
+
+
+def _why(result: Mapping[str, Any], ended: Ended) -> tuple[str, str, bool]:
     if result.get("ok"):
-        return "lost", "it says that it finished, but the store does not hold its result"
+        return "lost", "it says that it finished, but the store does not hold its result", False
     if result.get("stopped"):
-        return "lost", "it stopped, though nobody had asked for it"
-    if result:
-        return str(result["category"]), str(result["reason"])
-    if ended.reason == "timeout":
-        return "timeout", f"took longer than allowed ({ended.seconds:.0f} s)"
+        return "lost", "it stopped, though nobody had asked for it", True
     if ended.reason == "server-died":
-        return "lost", "the fork server died"
+        return "lost", "the fork server died, and the attempt with it", True
+    if ended.reason == "oom-killer":
+        return "oom", "killed by the kernel, which was out of memory", False
     if ended.reason not in {"exit", ""}:
-        return "crashed", ended.reason
-    if ended.code == 0:
-        return "crashed", "the process left with 0 but without a result"
+        return "crashed", ended.reason, False
     if ended.code is not None and ended.code < 0:
         number = -ended.code
-        name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
-        return ("oom" if number == signal.SIGKILL else "crashed"), f"killed by {name}" + (
-            " (out of memory?)" if number == signal.SIGKILL else ""
-        )
-    return "crashed", f"the process left with {ended.code} but without a result"
+        return "crashed", f"killed by {name(number)}", number in {signal.SIGKILL, signal.SIGTERM}
+    return "crashed", f"the process left with {ended.code} but without a result", False
 
 
-def tail(path: Path) -> str:
-    """The end of a log; empty where there is none."""
+def tail(path: Path, start: int = 0) -> str:
+    """The end of a log, from byte `start` at the earliest, without secrets; empty where there is none."""
     try:
-        return path.read_text(errors="replace")[-4000:]
+        with path.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            # a log that was cut meanwhile is shorter than before
+            stream.seek(max(size - 4 * LONGEST_TAIL, start if start <= size else 0))
+            text = stream.read(4 * LONGEST_TAIL).decode(errors="replace")
     except OSError:
         return ""
+    return redact(text, os.environ)[-LONGEST_TAIL:]
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a log; 0 where there is none."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0

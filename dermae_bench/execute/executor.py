@@ -3,53 +3,47 @@
 from __future__ import annotations
 
 import json
-import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from dermae_bench.durable import canonical, write_text
+from dermae_bench.durable import encodable, write_text
 from dermae_bench.errors import StorageError
+from dermae_bench.execute import signals
 from dermae_bench.execute.choices import Options as Options
 from dermae_bench.execute.choices import Outcome as Outcome
-from dermae_bench.execute.choices import matches
+from dermae_bench.execute.choices import bytes_of, matches
 from dermae_bench.execute.choices import select as select
-from dermae_bench.execute.endings import read_result, tail, why
 from dermae_bench.execute.local import Ended
+from dermae_bench.execute.settling import AGAIN as AGAIN
+from dermae_bench.execute.settling import Display as Display
+from dermae_bench.execute.settling import Fate, Running, Settler, event
+from dermae_bench.execute.waiting import Waiting
+from dermae_bench.execute.watching import STATUS, read_status
 from dermae_bench.store.artifacts import Store, free_bytes
 from dermae_bench.store.environment import environment
 from dermae_bench.store.leases import Lease
-from dermae_bench.store.manifests import Damaged, Failure
+from dermae_bench.store.manifests import Damaged
+from dermae_bench.store.sweeping import tidy
+from dermae_bench.suite.resources import Limits
 from dermae_bench.suite.stage import Stage
 
 CALL = "dermae_bench.execute.attempt:attempt"
 TICK = 0.2
-AGAIN = "nothing finished is lost: mend the place and give the same command again"
-RESERVE = 256 * 2**20
-"""Bytes that must stay free beside what the plan needs."""
+STOP_SECONDS = 20.0
+"""How long attempts that were asked to leave may take; then they are killed, and what they had kept stays."""
 
 
 class Backend(Protocol):
     """Something that runs attempts in processes."""
 
     def warm_up(self) -> None: ...
-    def submit(self, attempt: str, folder: Path, call: str, timeout: float | None = None) -> None: ...
+    def submit(self, attempt: str, folder: Path, call: str, limits: Limits) -> None: ...
     def wait(self, timeout: float | None) -> Sequence[Ended]: ...
     def terminate(self, attempt: str) -> None: ...
     def kill(self, attempt: str, reason: str = "killed") -> None: ...
-    def close(self) -> None: ...
-
-
-class Display(Protocol):
-    """Something that shows progress (see `dermae_bench.execute.progress.Progress`)."""
-
-    def started(self, key8: str, name: str) -> None: ...
-    def update(self, key8: str, status: Mapping[str, Any]) -> None: ...
-    def finished(self, key8: str, name: str, seconds: float) -> None: ...
-    def cached(self, count: int) -> None: ...
-    def failed(self, key8: str, name: str, reason: str) -> None: ...
+    def close(self, *, hurry: bool = False) -> None: ...
 
 
 class Executor:
@@ -76,44 +70,56 @@ class Executor:
         self._make_backend = backend
         self._backend: Backend | None = None
         self._observe = observe or (lambda hook, event: None)
-        self._running: dict[str, tuple[Stage, Lease, float]] = {}
-        self._signals = 0
-        self._signal: int | None = None
+        self._running: dict[str, Running] = {}
+        self._requests = signals.Requests()
+        self._settler = Settler(store, display, self._observe)
         self._environment: dict[str, Any] = {}
-        self._damaged: Counter[str] = Counter()
-        """Key -> how often a stage found an input damaged."""
-        self._astray: Counter[str] = Counter()
-        """Key -> how often a stage stopped though this run had not asked for it."""
+        self._waiting = Waiting(display.note)
 
     def run(self, stages: Sequence[Stage]) -> Outcome:
         """Do what is left of `stages` (inputs stand before those who read them)."""
         outcome = Outcome()
         with self.store.writable():
             left = self._what_is_left(stages, outcome)
+            tidy(self.store, {stage.key for stage in stages} - {stage.key for stage in (*left, *outcome.blocked)})
         self.display.cached(outcome.cached)
         if not left:
             return outcome
-        self._check_space(left)
+        root = str(self.store.root.resolve())
+        if encodable(root) != root:
+            # libraries that stages read and write with take no such path
+            raise StorageError(
+                f"no stage can work in {encodable(root)}: the path is not UTF-8",
+                hint="name another place with --results",
+            )
+        needed = bytes_of(left)
+        self._check_space(needed)
         self._environment = environment()
-        handlers = {number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            with self.store.writable():
-                self._backend = self._make_backend()
-                self._backend.warm_up()
-                self._walk(left, outcome)
-        finally:
+        with self._requests:
             try:
-                # before the leases: nobody else may begin a stage while a process of ours still works on it
-                if self._backend is not None:
-                    self._backend.close()
+                with self.store.writable(needed):
+                    self._backend = self._make_backend()
+                    self._backend.warm_up()
+                    self._walk(left, outcome)
             finally:
-                for stage, lease, _ in self._running.values():
-                    lease.release()
-                    outcome.blocked.append(stage)
-                for number, handler in handlers.items():
-                    signal.signal(number, handler)
-        outcome.interrupted = self._signal
+                try:
+                    # before the leases: nobody else may begin a stage while a process of ours still works on it
+                    self._close()
+                finally:
+                    for running in self._running.values():
+                        running.lease.release()
+                        outcome.blocked.append(running.stage)
+        outcome.interrupted = self._requests.number
+        outcome.hurried = self._requests.count >= 2
         return outcome
+
+    def _close(self) -> None:
+        if self._backend is None:
+            return
+        if self._requests.count >= 2:
+            self._backend.close(hurry=True)
+        else:
+            self._backend.close()
 
     # -- what to do ------------------------------------------------------------------------------------------------
 
@@ -155,8 +161,7 @@ class Executor:
             return False
         return True
 
-    def _check_space(self, left: Sequence[Stage]) -> None:
-        needed = sum(stage.disk_bytes for stage in left) + RESERVE
+    def _check_space(self, needed: int) -> None:
         free = free_bytes(self.store.root)
         if needed > free:
             raise StorageError(
@@ -169,52 +174,61 @@ class Executor:
         waiting = list(left)
         unfinished = {stage.key for stage in left}
         dead: set[str] = set()
-        told = False
+        requests = self._requests
+        stop_since: float | None = None
         while waiting or self._running:
-            if self._signals >= 2:
+            if requests.count >= 2:
                 break
-            if self._signals and not told:
-                told = True
+            if requests.since is not None and stop_since is None:
+                stop_since = requests.since
                 self._stop_all()
-            if not self._signals:
+            if stop_since is None:
                 self._start_ready(waiting, unfinished, dead, outcome)
             elif not self._running:
                 break
-            if not self._running and waiting and not self._signals:
+            elif time.monotonic() >= stop_since + STOP_SECONDS:
+                self._kill_all()
+            if not self._running and waiting and stop_since is None:
                 # all that is left is being done by another run, or depends on it
+                self._waiting.idle(time.monotonic())
                 time.sleep(TICK)
+            else:
+                self._waiting.busy()
             for ended in self._wait():
-                stage, lease, started = self._running.pop(ended.attempt)
-                failure = self._settle(stage, ended, time.monotonic() - started)
-                lease.release()
-                if failure is None:
+                running = self._running.pop(ended.attempt)
+                stage = running.stage
+                fate, failure = self._settler.settle(
+                    running, ended, time.monotonic() - running.began, stop_since is not None
+                )
+                running.lease.release()
+                if fate is Fate.FINISHED:
                     unfinished.discard(stage.key)
                     outcome.done.append(stage)
-                elif failure.category == "damaged":
-                    # the damaged input was moved aside: make it again, then this one
+                elif fate is Fate.MEND:
                     again = self._missing(stage, {s.key for s in waiting} | set(self._running))
                     unfinished |= {s.key for s in again}
                     waiting[:0] = again
-                elif failure.category == "astray":
+                elif fate is Fate.AGAIN:
                     waiting.insert(0, stage)
-                elif failure.category == "stopped":
+                elif failure is None:
                     outcome.blocked.append(stage)
                 else:
                     outcome.failed[stage.key] = failure
                     dead.add(stage.key)
-                    if self.options.fail_fast:
-                        self._signals = max(self._signals, 1)
+                    if self.options.fail_fast and requests.since is None:
+                        requests.ask()
             self._show()
         outcome.blocked += waiting
 
     def _start_ready(self, waiting: list[Stage], unfinished: set[str], dead: set[str], outcome: Outcome) -> None:
+        self._waiting.held.clear()
         for stage in list(waiting):
             if any(source.key in dead for source in stage.inputs.values()):
                 waiting.remove(stage)
                 dead.add(stage.key)
                 outcome.blocked.append(stage)
                 continue
-            if len(self._running) >= self.options.jobs:
+            if len(self._running) >= self._room(stage):
                 continue
             if any(source.key in unfinished for source in stage.inputs.values()):
                 continue
@@ -224,14 +238,20 @@ class Executor:
                 unfinished.discard(stage.key)
                 outcome.cached += 1
                 continue
-            lease = self.store.lease(stage.key)
+            lease = self.store.lease(stage.key, stage.name)
             if not lease.take():
+                self._waiting.held.append(lease)
                 continue
             if self.store.has(stage.kind, stage.key):
                 lease.release()
                 continue
             waiting.remove(stage)
             self._start(stage, lease)
+
+    def _room(self, stage: Stage) -> int:
+        """How many attempts may run already where this one is to begin."""
+        alone = self._settler.alone
+        return 1 if stage.key in alone or any(key in alone for key in self._running) else self.options.jobs
 
     def _missing(self, stage: Stage, planned: set[str]) -> list[Stage]:
         """`stage` and, before it, every input of it that the store does not hold (any more)."""
@@ -245,7 +265,8 @@ class Executor:
         assert self._backend is not None
         folder = self.store.attempt_folder(stage.key)
         (folder / "result.json").unlink(missing_ok=True)
-        (folder / "status.json").unlink(missing_ok=True)
+        (folder / STATUS).unlink(missing_ok=True)
+        running = self._settler.begin(stage, lease, time.monotonic(), self._running)
         spec = {
             "kind": stage.kind,
             "key": stage.key,
@@ -256,12 +277,14 @@ class Executor:
             "plugins": stage.plugins,
             "store": str(self.store.root.resolve()),
             "environment": self._environment,
+            "fence": running.fence,
         }
-        write_text(folder / "spec.json", canonical(spec), durable=False)
-        self._running[stage.key] = (stage, lease, time.monotonic())
+        # in ASCII: paths of data may hold bytes that are no UTF-8, and the stage is to say which
+        write_text(folder / "spec.json", json.dumps(spec), durable=False)
+        self._running[stage.key] = running
         self.display.started(stage.key[:8], stage.name)
-        self._observe("dermae_stage_started", _event(stage))
-        self._backend.submit(stage.key, folder, CALL, timeout=self.options.timeout)
+        self._observe("dermae_stage_started", event(stage))
+        self._backend.submit(stage.key, folder, CALL, self.options.limits_of(stage.kind))
 
     # -- what became of it -----------------------------------------------------------------------------------------
 
@@ -270,67 +293,25 @@ class Executor:
             return ()
         return self._backend.wait(TICK)
 
-    def _settle(self, stage: Stage, ended: Ended, seconds: float) -> Failure | None:
-        """None if it is finished, else why not; `damaged`, `astray` and `stopped` are no failures of the stage."""
-        folder = self.store.attempt_folder(stage.key)
-        result = read_result(folder)
-        if self.store.has(stage.kind, stage.key):
-            self.store.settle(stage.key)
-            self.display.finished(stage.key[:8], stage.name, seconds)
-            self._observe("dermae_stage_finished", {**_event(stage), "seconds": seconds})
-            return None
-        killed = ended.code is not None and ended.code < 0
-        if self._signals and (result.get("stopped") or killed):
-            return Failure(key=stage.key, name=stage.name, reason="stopped on request", category="stopped")
-        if result.get("stopped") and not self._astray[stage.key]:
-            # somebody else's signal: it left a checkpoint and goes on from there, once
-            self._astray[stage.key] += 1
-            return Failure(key=stage.key, name=stage.name, reason="stopped by a stray signal", category="astray")
-        if result.get("damaged") and self._damaged[stage.key] < len(stage.inputs):
-            # each input may turn out to be damaged once; then something else is wrong
-            self._damaged[stage.key] += 1
-            self.display.failed(stage.key[:8], stage.name, result["reason"])
-            return Failure(key=stage.key, name=stage.name, reason=result["reason"], category="damaged")
-        category, reason = why(result, ended)
-        if category == "storage":
-            # every other stage would meet the same
-            raise StorageError(f"{stage.name}: {reason}", hint=AGAIN)
-        failure = Failure(
-            key=stage.key,
-            name=stage.name,
-            reason=reason,
-            category=category,
-            phase=result.get("phase", ""),
-            traceback=result.get("traceback") or tail(folder / "stderr.log"),
-            seconds=round(seconds, 3),
-            max_rss_mb=ended.max_rss_mb,
-        )
-        self.store.record_failure(failure)
-        self.display.failed(stage.key[:8], stage.name, reason.partition("\n")[0])
-        self._observe("dermae_stage_failed", {**_event(stage), "reason": reason, "phase": failure.phase})
-        return failure
-
     def _show(self) -> None:
         for key in self._running:
-            try:
-                status = json.loads((self.store.attempt_folder(key) / "status.json").read_bytes())
-            except (OSError, ValueError, RecursionError):
-                continue
-            if isinstance(status, dict):
+            status = read_status(self.store.attempt_folder(key))
+            if status:
                 self.display.update(key[:8], status)
 
-    # -- signals ---------------------------------------------------------------------------------------------------
-
-    def _on_signal(self, number: int, _frame: object) -> None:
-        # only noted here; the loop acts on it, since the backend must not be entered twice
-        self._signals += 1
-        self._signal = number
+    # -- the end ---------------------------------------------------------------------------------------------------
 
     def _stop_all(self) -> None:
         assert self._backend is not None
+        if self._requests.number is not None:
+            self.display.note(
+                f"stopping ({signals.name(self._requests.number)}): what runs writes a checkpoint and leaves, within "
+                f"{STOP_SECONDS:.0f} s; a second signal leaves at once"
+            )
         for key in list(self._running):
             self._backend.terminate(key)
 
-
-def _event(stage: Stage) -> dict[str, Any]:
-    return {"key": stage.key, "kind": stage.kind, "name": stage.name}
+    def _kill_all(self) -> None:
+        assert self._backend is not None
+        for key in list(self._running):
+            self._backend.kill(key, "stopped")

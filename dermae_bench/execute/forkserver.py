@@ -1,7 +1,7 @@
 """The warm server: imports the heavy libraries once, then forks one fresh process per attempt.
 
 Run as `python -m dermae_bench.execute.forkserver FD`, FD being one end of a socket pair whose other end the driver
-holds. Both sides speak JSON lines. The driver's first line is `{preload, sys_path}`, its others are
+holds. Both sides speak JSON lines. The driver's first line is `{preload, sys_path, log_bytes}`, its others are
 `{start, folder, call}` and `{attempt, signal}`. The server answers `{ready, seconds}` or `{failed}` once, then
 `{started, pid}` and `{ended, code, max_rss_mb, seconds}` for each attempt. Nothing is pickled.
 
@@ -29,7 +29,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from dermae_bench.execute.child import CANNOT_START, LOGS, alone, be_attempt, die_with_parent, first_line, flush, prctl
+from dermae_bench.execute.child import CANNOT_START, alone, be_attempt, die_with_parent, first_line, flush, prctl
+from dermae_bench.execute.logs import LOG_BYTES, LOGS, Log
 
 FAREWELL_SECONDS = 5.0
 """How long the server waits for killed processes to disappear before it leaves."""
@@ -44,6 +45,7 @@ class _Running:
     """Seconds, monotonic."""
     born: int
     """Start time in the kernel's clock ticks, to be compared with that of other processes."""
+    logs: tuple[Log, Log]
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
@@ -61,6 +63,9 @@ class Server:
         self.channel = channel
         self.pid = os.getpid()
         self.running: dict[int, _Running] = {}
+        self.log_bytes = LOG_BYTES
+        self.speaking: dict[int, Log] = {}
+        """Descriptor -> log of an attempt that may still write."""
 
     def serve(self) -> NoReturn:
         """Import, say ready, fork on request; never returns."""
@@ -72,6 +77,7 @@ class Server:
         line, rest = first_line(self.channel)
         first = json.loads(line)
         sys.path[:] = first["sys_path"]
+        self.log_bytes = first["log_bytes"]
         with _no_gpu():
             failure = _preload(first["preload"])
         if failure:
@@ -94,7 +100,11 @@ class Server:
             *lines, heard = heard.split(b"\n")
             for line in lines:
                 self._obey(json.loads(line))
-            ready, _, _ = select.select([self.channel.fileno(), wakened], [], [])
+            ready, _, _ = select.select([self.channel.fileno(), wakened, *self.speaking], [], [])
+            for reader in self.speaking.keys() & set(ready):
+                if self.speaking[reader].take() == 0:
+                    # it closed its outputs and goes on
+                    del self.speaking[reader]
             if wakened in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wakened, 65536)
@@ -126,20 +136,43 @@ class Server:
 
     def _start(self, attempt: str, folder: str, call: str) -> None:
         began = time.monotonic()
+        try:
+            logs = self._open_logs(Path(folder))
+        except OSError as error:
+            self._refuse(attempt, folder, error)
+            return
         # until it has its own handlers, a child must not act on signals as if it were the server
         signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
         try:
             pid = os.fork()
         except OSError as error:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
-            _complain(folder, f"the attempt's process could not be made: {error}\n")
-            self._say(ended=attempt, code=CANNOT_START, max_rss_mb=0, seconds=0.0)
+            for log in logs:
+                log.close_writer()
+                log.close()
+            self._refuse(attempt, folder, error)
             return
         if pid == 0:
-            be_attempt(folder, call, self.pid)
-        self.running[pid] = _Running(attempt, began, _born(pid))
+            be_attempt(folder, call, self.pid, outputs=(logs[0].writer, logs[1].writer))
+        for log in logs:
+            log.close_writer()
+            self.speaking[log.reader] = log
+        self.running[pid] = _Running(attempt, began, _born(pid), logs)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         self._say(started=attempt, pid=pid)
+
+    def _open_logs(self, folder: Path) -> tuple[Log, Log]:
+        first = Log(folder / LOGS[0], self.log_bytes)
+        try:
+            return first, Log(folder / LOGS[1], self.log_bytes)
+        except OSError:
+            first.close_writer()
+            first.close()
+            raise
+
+    def _refuse(self, attempt: str, folder: str, error: OSError) -> None:
+        _complain(folder, f"the attempt's process could not be made: {error}\n")
+        self._say(ended=attempt, code=CANNOT_START, max_rss_mb=0, seconds=0.0)
 
     def _reap(self) -> None:
         """Collect what ended; kill what it left behind before its process id can be given to another."""
@@ -156,6 +189,9 @@ class Server:
             _, status, usage = os.wait4(seen.si_pid, 0)
             ended = self.running.pop(seen.si_pid, None)
             if ended is not None:
+                for log in ended.logs:
+                    self.speaking.pop(log.reader, None)
+                    log.close()
                 self._say(
                     ended=ended.attempt,
                     code=os.waitstatus_to_exitcode(status),

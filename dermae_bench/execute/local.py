@@ -7,15 +7,18 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 from dermae_bench.errors import BenchError
-from dermae_bench.execute.child import LOGS
-from dermae_bench.execute.processes import Alone, Forked, ServerDied
+from dermae_bench.execute.logs import LOG_BYTES, shorten_all
+from dermae_bench.execute.memory import OomKills
+from dermae_bench.execute.processes import Alone, Forked, ServerDied, attempt_environment
+from dermae_bench.execute.watching import GRACE_SECONDS, Breach, Clock, Watch
+from dermae_bench.suite.resources import UNLIMITED, Limits
 
 STAGES = ("prepare", "train", "sample", "extract", "predict", "score", "cost")
 PRELOAD = (
@@ -42,10 +45,7 @@ PRELOAD = (
 )
 """What the server imports: costly, used by many, and starting no thread (see `processes.ENVIRONMENT`)."""
 
-LOG_BYTES = 50_000_000
-"""A log that grows beyond this loses its middle."""
-LOG_HEAD, LOG_TAIL = 1_000_000, 4_000_000
-TICK_SECONDS = 0.5
+TICK_SECONDS = 0.2
 """How often limits are looked at while attempts run."""
 FAILED_STARTS = 2
 """After how many servers in a row that died while importing the backend gives up."""
@@ -63,19 +63,28 @@ class Ended:
     seconds: float
     """Wall time from the fork to the end."""
     reason: str
-    """`exit` (by itself), `timeout`, `server-died`, or what `kill` was given."""
+    """`exit` (by itself), the limit that it broke (`wall`, `silence`, `memory`), `oom-killer` (the kernel's),
+    `server-died`, or what `kill` was given."""
+    told: str = ""
+    """More about the reason, for people."""
 
 
 @dataclass
 class _Attempt:
     folder: Path
-    timeout: float | None
+    limits: Limits
     submitted: float
+    oom_kills: int
+    """Count of the kernel before it began."""
     pid: int | None = None
     began: float | None = None
     """Seconds, monotonic, when its process was known to run."""
+    watch: Watch | None = None
     reason: str | None = None
     """Why it was killed, if it was."""
+    told: str = ""
+    kill_at: float | None = None
+    """When it was asked to leave and has to be gone, by the driver's clock."""
 
 
 class _Processes(Protocol):
@@ -84,7 +93,7 @@ class _Processes(Protocol):
     def start(self, attempt: str, folder: Path, call: str) -> None: ...
     def signal(self, attempt: str, pid: int | None, number: int) -> None: ...
     def poll(self, seconds: float) -> list[dict[str, Any]]: ...
-    def close(self) -> None: ...
+    def close(self, hurry: bool = False) -> None: ...
 
 
 class LocalBackend:
@@ -96,11 +105,24 @@ class LocalBackend:
     Args:
         preload: modules that the server imports.
         fork: whether to fork from a server; by default on Linux only.
+        pass_env: names of secrets in the environment that attempts are given nevertheless.
+        log_bytes: size above which a log loses its middle.
     """
 
-    def __init__(self, preload: Sequence[str] = PRELOAD, *, fork: bool = sys.platform == "linux") -> None:
+    def __init__(
+        self,
+        preload: Sequence[str] = PRELOAD,
+        *,
+        fork: bool = sys.platform == "linux",
+        pass_env: Collection[str] = (),
+        log_bytes: int = LOG_BYTES,
+    ) -> None:
         self._preload = tuple(preload)
         self._fork = fork
+        self._pass_env = frozenset(pass_env)
+        self._log_bytes = log_bytes
+        self._clock = Clock()
+        self._oom_kills = OomKills()
         self._processes: _Processes | None = None
         self._attempts: dict[str, _Attempt] = {}
         self._ended: list[Ended] = []
@@ -120,23 +142,25 @@ class LocalBackend:
         if self._closed:
             raise BenchError("the local backend is closed")
         if self._processes is None:
-            self._processes = Forked(self._preload) if self._fork else Alone()
+            environment = attempt_environment(self._pass_env)
+            self._processes = Forked(self._preload, environment, self._log_bytes) if self._fork else Alone(environment)
 
-    def submit(self, attempt: str, folder: Path, call: str, timeout: float | None = None) -> None:
+    def submit(self, attempt: str, folder: Path, call: str, limits: Limits = UNLIMITED) -> None:
         """Begin an attempt; returns at once.
 
         Args:
             attempt: its name, not that of a running one.
             folder: its working folder, which exists; `stdout.log` and `stderr.log` are appended to there.
             call: `module:function`, called with the folder; how it went it writes into the folder itself.
-            timeout: wall seconds from the start of its process after which it is killed.
+            limits: what it may take. Over its wall time or silence it gets SIGTERM, so that it may write a checkpoint,
+                and SIGKILL 5 s later; over its memory it is killed at once.
         """
         if attempt in self._attempts:
             raise ValueError(f"attempt {attempt!r} is running")
         # notice a server that died since anybody last looked: this attempt then begins in a new one
         self._pump(0.0)
         self.warm_up()
-        self._attempts[attempt] = _Attempt(folder, timeout, time.monotonic())
+        self._attempts[attempt] = _Attempt(folder, limits, time.monotonic(), self._oom_kills.count())
         try:
             if self._processes is not None:
                 self._processes.start(attempt, folder.absolute(), call)
@@ -146,8 +170,7 @@ class LocalBackend:
     def wait(self, timeout: float | None) -> list[Ended]:
         """Attempts that ended, as soon as there is one; empty after `timeout` seconds.
 
-        With `timeout=None` and nothing running it returns at once. Timeouts and the size of logs are looked after in
-        here, so call it often.
+        With `timeout=None` and nothing running it returns at once. Limits are looked after in here, so call it often.
 
         Raises:
             BenchError: the server cannot be started, with the reason.
@@ -156,7 +179,7 @@ class LocalBackend:
         while True:
             idle = end is None and not self._attempts
             left = TICK_SECONDS if end is None else max(0.0, end - time.monotonic())
-            self._pump(0.0 if self._ended or idle else min(left, TICK_SECONDS, self._next_limit()))
+            self._pump(0.0 if self._ended or idle else min(left, TICK_SECONDS))
             self._hold_limits()
             if self._ended or idle or (end is not None and time.monotonic() >= end):
                 ended, self._ended = self._ended, []
@@ -182,12 +205,16 @@ class LocalBackend:
         if known is not None:
             self._signal(attempt, known, signal.SIGTERM)
 
-    def close(self) -> None:
-        """Kill everything and end the server. What was running is not reported."""
+    def close(self, *, hurry: bool = False) -> None:
+        """Kill everything and end the server. What was running is not reported.
+
+        Args:
+            hurry: do not wait until all that was killed is gone.
+        """
         self._closed = True
         processes, self._processes = self._processes, None
         if processes is not None:
-            processes.close()
+            processes.close(hurry)
         for known in self._attempts.values():
             _kill_group(known.pid)
         self._attempts.clear()
@@ -219,16 +246,21 @@ class LocalBackend:
             elif "started" in event and event["started"] in self._attempts:
                 known = self._attempts[event["started"]]
                 known.pid, known.began = event["pid"], time.monotonic()
+                known.watch = Watch(known.folder, known.limits, self._clock.now())
             elif "ended" in event and event["ended"] in self._attempts:
                 self._note_end(event)
 
     def _note_end(self, event: dict[str, Any]) -> None:
         name, code = event["ended"], event["code"]
         known = self._attempts.pop(name)
-        # one that ended by itself before the signal came was not killed
-        reason = known.reason if known.reason is not None and code == -signal.SIGKILL else "exit"
-        _trim_logs(known.folder, LOG_BYTES)
-        self._ended.append(Ended(name, code, event["max_rss_mb"], event["seconds"], reason))
+        reason, told = "exit", ""
+        if known.reason is not None and (known.kill_at is not None or code == -signal.SIGKILL):
+            # one that ended by itself before it was killed was not killed; one that was asked to leave was
+            reason, told = known.reason, known.told
+        elif code == -signal.SIGKILL and self._oom_kills.explains(known.oom_kills):
+            reason = "oom-killer"
+        shorten_all(known.folder, self._log_bytes)
+        self._ended.append(Ended(name, code, event["max_rss_mb"], event["seconds"], reason, told))
 
     def _bury(self, died: ServerDied) -> None:
         """The server is gone: end what it left behind, and report its attempts."""
@@ -247,41 +279,29 @@ class LocalBackend:
         self.close()
         raise BenchError(f"the server that starts attempts cannot be started: {reason}")
 
-    def _next_limit(self) -> float:
-        now = time.monotonic()
-        waiting = [a for a in self._attempts.values() if a.reason is None]
-        ends = [a.began + a.timeout - now for a in waiting if a.began is not None and a.timeout is not None]
-        return max(0.0, min(ends, default=TICK_SECONDS))
-
     def _hold_limits(self) -> None:
-        now = time.monotonic()
+        now = self._clock.now()
         for name, known in list(self._attempts.items()):
-            overdue = known.timeout is not None and known.began is not None and now >= known.began + known.timeout
-            if overdue and known.reason is None:
-                self.kill(name, "timeout")
-            _trim_logs(known.folder, LOG_BYTES)
+            if known.kill_at is not None and now >= known.kill_at:
+                self._signal(name, known, signal.SIGKILL)
+            elif known.watch is not None and known.reason is None:
+                breach = known.watch.look(now, known.pid)
+                if breach is not None:
+                    self._stop(name, known, breach, now)
+            if not self._fork:
+                shorten_all(known.folder, self._log_bytes)
+
+    def _stop(self, name: str, known: _Attempt, breach: Breach, now: float) -> None:
+        known.reason, known.told = breach.limit, breach.words
+        if breach.limit == "memory":
+            # the machine cannot wait
+            self._signal(name, known, signal.SIGKILL)
+        else:
+            known.kill_at = now + GRACE_SECONDS
+            self._signal(name, known, signal.SIGTERM)
 
 
 def _kill_group(pid: int | None) -> None:
     if pid is not None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
-
-
-def _trim_logs(folder: Path, limit: int) -> None:
-    """Cut the middle out of logs above `limit` bytes. Writers append, so they go on behind what is kept."""
-    for name in LOGS:
-        path = folder / name
-        # a log that is not there (or that the attempt removed) cannot be too long
-        with contextlib.suppress(FileNotFoundError):
-            if path.lstat().st_size <= limit:
-                continue
-            with path.open("r+b") as log:
-                head = log.read(LOG_HEAD)
-                size = log.seek(0, os.SEEK_END)
-                log.seek(size - LOG_TAIL)
-                tail = log.read(LOG_TAIL)
-                log.truncate(len(head))
-            with path.open("ab") as log:
-                dropped = size - len(head) - len(tail)
-                log.write(b"\n[... %d bytes of output were dropped here ...]\n" % dropped + tail)

@@ -12,14 +12,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dermae_bench.execute.logs import LOG_BYTES
+from dermae_bench.plugin.catalog import cache_folder
+from dermae_bench.secrets import scrubbed
+
 START_SECONDS = 300.0
 """How long the server may import before it counts as dead; cold network disks are slow."""
 CLOSE_SECONDS = 10.0
+HURRY_SECONDS = 1.0
 ENVIRONMENT = {
     # numpy's and scipy's pools would be threads in the server; torch's are set by each attempt
     "OMP_NUM_THREADS": "1",
@@ -32,7 +37,7 @@ ENVIRONMENT = {
     # arrow's allocator would start a thread in the server
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
-"""What every attempt finds in its environment, besides the driver's."""
+"""What every attempt finds in its environment, besides what the driver has and is no secret."""
 _POLL_SECONDS = 0.02
 
 
@@ -51,17 +56,23 @@ class ServerDied(Exception):
 
 
 class Forked:
-    """The driver's end of a warm server."""
+    """The driver's end of a warm server.
 
-    def __init__(self, preload: Sequence[str]) -> None:
+    Args:
+        preload: modules that it imports.
+        environment: of the server and of all attempts.
+        log_bytes: size above which a log loses its middle.
+    """
+
+    def __init__(self, preload: Sequence[str], environment: Mapping[str, str], log_bytes: int = LOG_BYTES) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server
         self._channel, theirs = socket.socketpair()
         with theirs:
-            self._server = _spawn(theirs, [], self._errors.fileno())
+            self._server = _spawn(theirs, [], self._errors.fileno(), environment)
         self._began = time.monotonic()
         self._ready = False
         self._heard = b""
-        self._say(preload=list(preload), sys_path=search_path())
+        self._say(preload=list(preload), sys_path=search_path(), log_bytes=log_bytes)
 
     def start(self, attempt: str, folder: Path, call: str) -> None:
         """Ask for a fork. Raises: ServerDied."""
@@ -88,14 +99,19 @@ class Forked:
         self._ready = self._ready or any("ready" in event for event in events)
         return events
 
-    def close(self) -> None:
-        """Hang up, which makes the server kill everything, and wait for it."""
+    def close(self, hurry: bool = False) -> None:
+        """Hang up, which makes the server kill everything, and wait for it; in a hurry, hardly."""
         self._channel.close()
+        if not self._ready:
+            # it imports, and would hear nothing until that is over
+            self._server.terminate()
         try:
-            self._server.wait(CLOSE_SECONDS)
+            self._server.wait(HURRY_SECONDS if hurry else CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
-            self._server.kill()
-            self._server.wait()
+            # in a hurry it is left to finish alone what it has begun: its farewell kills every descendant
+            if not hurry:
+                self._server.kill()
+                self._server.wait()
         self._errors.close()
 
     def _say(self, **words: Any) -> None:
@@ -127,7 +143,8 @@ class _Lone:
 class Alone:
     """A plain process per attempt, which imports everything itself and dies when its line to the driver is cut."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
         self._lone: dict[str, _Lone] = {}
         self._news: list[dict[str, Any]] = []
 
@@ -135,7 +152,7 @@ class Alone:
         """Start the process."""
         ours, theirs = socket.socketpair()
         with theirs:
-            process = _spawn(theirs, ["alone"], subprocess.DEVNULL)
+            process = _spawn(theirs, ["alone"], subprocess.DEVNULL, self._environment)
         ours.sendall(json.dumps({"folder": str(folder), "call": call, "sys_path": search_path()}).encode() + b"\n")
         self._lone[attempt] = _Lone(process, ours, time.monotonic())
         self._news.append({"started": attempt, "pid": process.pid})
@@ -173,7 +190,7 @@ class Alone:
             {"ended": attempt, "code": lone.process.returncode, "max_rss_mb": mebibytes, "seconds": seconds}
         )
 
-    def close(self) -> None:
+    def close(self, hurry: bool = False) -> None:
         """Kill all."""
         for lone in self._lone.values():
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -188,13 +205,21 @@ def search_path() -> list[str]:
     return [str(Path(entry).absolute()) for entry in sys.path]
 
 
-def _spawn(channel: socket.socket, words: Sequence[str], errors: int) -> subprocess.Popen[bytes]:
+def attempt_environment(keep: Collection[str]) -> dict[str, str]:
+    """What attempts find in their environment: the driver's without its secrets, except those to `keep`."""
+    # attempts work in folders of their own, where a relative place would be another one
+    return {**scrubbed(os.environ, keep), **ENVIRONMENT, "DERMAE_BENCH_CACHE": str(cache_folder().absolute())}
+
+
+def _spawn(
+    channel: socket.socket, words: Sequence[str], errors: int, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     # -P: a file named torch.py in the user's folder must not be imported in place of the library
     command = [sys.executable, "-P", "-m", "dermae_bench.execute.forkserver", str(channel.fileno()), *words]
     return subprocess.Popen(
         command,
         pass_fds=[channel.fileno()],
-        env={**os.environ, **ENVIRONMENT},
+        env=dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=errors,
         stderr=errors,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from math import isfinite
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,9 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dermae_bench.errors import Diverged, InvalidOutput, PluginError, UserError
+from dermae_bench.errors import InvalidOutput, PluginError, UserError
 from dermae_bench.execute.averaging import Average
 from dermae_bench.execute.checkpoints import Checkpoint, Checkpoints
+from dermae_bench.execute.finite import FiniteCheck
+from dermae_bench.execute.state import judge, packed, restore
 from dermae_bench.execute.steps import BudgetOf as BudgetOf
 from dermae_bench.execute.steps import Stopped as Stopped
 from dermae_bench.execute.steps import batch_indices as batch_indices
@@ -75,12 +76,12 @@ class FitRun:
         self._average = Average(self._parameters, budget.ema)
         self._best_state: dict[str, Tensor] | None = None
         self._step = 0
-        self._phase_starts = self._lay_out_phases()
         self._pending: dict[str, Tensor | float] = {}
         self._stepped = False
         self._restored = False
         self._validated_at = 0
-        self._unread: tuple[int, Tensor, Any] | None = None
+        self._finite = FiniteCheck(device)
+        self._saved_at = 0
         self._last_checkpoint = time.monotonic()
         self._log_every = max(1, budget.steps // LOGGED_POINTS)
         self._last_loss: Tensor | None = None
@@ -124,9 +125,10 @@ class FitRun:
             loss.backward(inputs=parameters)  # type: ignore[no-untyped-call]
         limit = self.budget.clip if self.budget.clip is not None else float("inf")
         norm = nn.utils.clip_grad_norm_(parameters, limit)
-        self._check_finite(loss.detach(), norm)
+        self._finite.before(self._step, loss.detach(), norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        self._finite.after(self._step, loss, norm, parameters)
         # autocast keeps low-precision copies of weights until its outermost block ends, and the whole fit is inside one
         torch.clear_autocast_cache()
         self._stepped = True
@@ -136,7 +138,7 @@ class FitRun:
         self, data: ImageSet, phase: str | None = None, weights: NDArray[np.float64] | None = None
     ) -> Iterator[Batch]:
         shares = drawing_shares(weights, len(data)) if weights is not None else None
-        start, end = self._span(phase)
+        start, end = self.budget.span(phase)
         if not self._restored:
             self._restore()
         if len(data) == 0:
@@ -154,6 +156,10 @@ class FitRun:
             self._select(final=True)
 
     # -- what the stage asks afterwards ----------------------------------------------------------------------------
+
+    def check_unread(self) -> None:
+        """Look at the step that a GPU had not computed yet. Raises `Diverged` for it."""
+        self._finite.read()
 
     def check_spent(self) -> None:
         """Raise if the plugin left before its budget was spent: its row would not be comparable."""
@@ -173,24 +179,6 @@ class FitRun:
             }
 
     # -- inside ----------------------------------------------------------------------------------------------------
-
-    def _lay_out_phases(self) -> dict[str, tuple[int, int]]:
-        starts, at = {}, 0
-        for name, steps in self.budget.phases.items():
-            starts[name] = (at, at + steps)
-            at += steps
-        return starts
-
-    def _span(self, phase: str | None) -> tuple[int, int]:
-        if phase is None:
-            return 0, self.budget.steps
-        if phase not in self._phase_starts:
-            known = ", ".join(self._phase_starts) or "none"
-            raise UserError(
-                f"the model asks for phase {phase!r}, but its budget has: {known}",
-                hint=f"add `phases: {{{phase}: STEPS}}`",
-            )
-        return self._phase_starts[phase]
 
     def _load(self, data: ImageSet, shares: NDArray[np.float64] | None) -> Batch:
         size = self.budget.batch_size
@@ -231,41 +219,12 @@ class FitRun:
         held = {id(p) for p in parameters}
         return all(id(p) in held for p in self._parameters if p.requires_grad)
 
-    def _check_finite(self, loss: Tensor, norm: Tensor) -> None:
-        """Raise `Diverged` for this step; on a GPU for the step before, so that nothing waits for the device."""
-        both = torch.stack([loss.float().reshape(()), norm.float().reshape(())])
-        self.check_unread()
-        if self.device.type != "cuda":
-            self._raise_unless_finite(self._step, both)
-            return
-        there = torch.empty(2, pin_memory=True)
-        there.copy_(both, non_blocking=True)
-        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-        event.record()
-        self._unread = (self._step, there, event)
-
-    def check_unread(self) -> None:
-        """Look at the flags of the last step that a GPU had not computed yet."""
-        if self._unread is not None:
-            step, values, event = self._unread
-            event.synchronize()
-            self._unread = None
-            self._raise_unless_finite(step, values)
-
-    @staticmethod
-    def _raise_unless_finite(step: int, loss_and_norm: Tensor) -> None:
-        loss, norm = loss_and_norm.tolist()
-        if not isfinite(loss):
-            raise Diverged(step, "loss")
-        if not isfinite(norm):
-            raise Diverged(step, "gradient norm")
-
     def _between_items(self) -> None:
         self._select(final=False)
         stop = self._stop is not None and self._stop()
         by_steps = self.budget.checkpoint is not None and self._step % self.budget.checkpoint == 0 and self._step > 0
         by_time = self.budget.checkpoint is None and time.monotonic() - self._last_checkpoint > CHECKPOINT_SECONDS
-        if (stop or by_steps or by_time) and self._step > 0:
+        if (stop or by_steps or by_time) and self._step > self._saved_at:
             self._save()
         if stop:
             raise Stopped
@@ -299,26 +258,17 @@ class FitRun:
             self.curves[-1]["validation"] = value
 
     def _save(self) -> None:
-        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        tensors |= {f"ema.{i}": v for i, v in enumerate(self._average.values)}
-        tensors |= {f"best.{k}": v for k, v in (self._best_state or {}).items()}
-        groups = []
-        for number, optimizer in enumerate(self._optimizers):
-            state = optimizer.state_dict()
-            groups.append(state["param_groups"])
-            for index, values in state["state"].items():
-                for name, value in values.items():
-                    tensors[f"optimizer.{number}.{index}.{name}"] = (
-                        value if isinstance(value, Tensor) else torch.tensor(value)
-                    )
-        facts = {
+        # on a GPU the last step has not been looked at yet, and no checkpoint holds what is not finite
+        self.check_unread()
+        tensors, facts = packed(self.model, self._average, self._best_state, self._optimizers)
+        facts |= {
             "step": self._step,
             "images_seen": self.images_seen,
             "best": list(self.best) if self.best else None,
             "curves": self.curves,
-            "groups": groups,
         }
         self._checkpoints.save(Checkpoint(self._step, tensors, facts))
+        self._saved_at = self._step
         self._last_checkpoint = time.monotonic()
 
     def _restore(self) -> None:
@@ -328,32 +278,16 @@ class FitRun:
             raise PluginError(
                 "run.batches() was asked for before run.optimizers()", hint="register every optimiser before the loop"
             )
-        found = self._checkpoints.load()
         self._average.start()
+        parts = self.model, self._average, self._optimizers
+        selects = self._validate is not None
+        found = self._checkpoints.load(lambda one: judge(one, *parts, self.budget.steps, selects))
         if found is None:
             return
-        tensors, facts = found.tensors, found.facts
-        self.model.load_state_dict(_under(tensors, "model."))
-        for i, average in enumerate(self._average.values):
-            average.copy_(tensors[f"ema.{i}"])
-        self._best_state = _under(tensors, "best.") or None
-        for number, (optimizer, groups) in enumerate(zip(self._optimizers, facts["groups"], strict=True)):
-            state: dict[int, dict[str, Tensor]] = {}
-            for name, tensor in _under(tensors, f"optimizer.{number}.").items():
-                index, _, field_name = name.partition(".")
-                state.setdefault(int(index), {})[field_name] = tensor
-            # JSON has no tuples, and an optimiser may ask for one
-            restored = [
-                {k: tuple(v) if isinstance(begun.get(k), tuple) else v for k, v in group.items()}
-                for group, begun in zip(groups, optimizer.param_groups, strict=True)
-            ]
-            optimizer.load_state_dict({"state": state, "param_groups": restored})
+        self._best_state = restore(found, *parts)
+        facts = found.facts
         # a checkpoint is written after the validation of its step
-        self._step = self._validated_at = int(facts["step"])
+        self._step = self._validated_at = self._saved_at = found.step
         self.images_seen = int(facts["images_seen"])
         self.best = (int(facts["best"][0]), float(facts["best"][1])) if facts["best"] else None
-        self.curves = list(facts["curves"])
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        self.curves = [dict(point) for point in facts["curves"]]

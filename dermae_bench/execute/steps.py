@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dermae_bench.errors import PluginError
+from dermae_bench.errors import PluginError, UserError
 from dermae_bench.plugin.noise import seed_of
 
 
@@ -31,6 +31,24 @@ class BudgetOf:
     every: int | None = None
     checkpoint: int | None = None
     phases: Mapping[str, int] = field(default_factory=dict)
+
+    def span(self, phase: str | None) -> tuple[int, int]:
+        """First step of a phase and one past its last; of the whole budget for None.
+
+        Raises:
+            UserError: the budget has no such phase.
+        """
+        if phase is None:
+            return 0, self.steps
+        if phase not in self.phases:
+            known = ", ".join(self.phases) or "none"
+            raise UserError(
+                f"the model asks for phase {phase!r}, but its budget has: {known}",
+                hint=f"add `phases: {{{phase}: STEPS}}`",
+            )
+        before = list(self.phases).index(phase)
+        start = sum(list(self.phases.values())[:before])
+        return start, start + self.phases[phase]
 
 
 def reseed(seed: int, *words: object) -> None:

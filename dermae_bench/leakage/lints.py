@@ -15,6 +15,7 @@ from dermae_bench.leakage.features import Reach, distances, touching
 from dermae_bench.leakage.findings import COPIES, Finding, Tally
 from dermae_bench.leakage.fingerprints import TURNS, Fingerprints
 from dermae_bench.leakage.pairs import Pairs, compared, near_pairs, same_pixels
+from dermae_bench.leakage.stamped import stamped_pairs
 
 SPLITS = ("train", "val", "test")
 ALIKE = 0.9
@@ -149,11 +150,15 @@ def _splits(images: Images, rows: Sequence[int]) -> tuple[str, ...]:
 
 
 def _near(left: Images, right: Images | None, reach: Reach | None) -> Iterator[tuple[Pairs, bool]]:
-    """Pairs by hash, then those that only features find; the flag says by which."""
+    """Pairs by hash or by most of their pixels, then those that only features find; the flag says by which."""
     seen: set[tuple[int, int]] = set()
-    for pairs in near_pairs(left.prints, None if right is None else right.prints):
-        seen |= set(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) if reach is not None else set()
-        yield pairs, True
+    for by_pixels in (near_pairs, stamped_pairs):
+        for pairs in by_pixels(left.prints, None if right is None else right.prints):
+            names = list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
+            unseen = pairs.at(np.array([name not in seen for name in names], dtype=np.bool_))
+            seen.update(names)
+            if len(unseen):
+                yield unseen, True
     other = left if right is None else right
     if reach is None or left.features is None or other.features is None:
         return

@@ -6,12 +6,9 @@ a child process, and cached; everything that only reads (`validate`, `plan`, `pl
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -19,14 +16,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from dermae_bench.bounded.files import read_bytes
 from dermae_bench.durable import digest_of, write_text
-from dermae_bench.errors import DataMissing, PluginError
+from dermae_bench.errors import DataError, DataMissing, PluginError
+from dermae_bench.plugin.asking import ask
 from dermae_bench.plugin.hookspecs import GROUP
 from dermae_bench.plugin.sources import Sources, sources_of
 
 CARD_VERSION = 5
-CARD_SECONDS = 600
-"""How long importing plugins for their cards may take before the child is ended."""
+LARGEST_CARD = 16 << 20
+"""Bytes of a card; one with every option of a large plugin has about 20 KiB."""
 
 
 @dataclass(frozen=True)
@@ -201,11 +200,11 @@ class Catalog:
             return self._cards[reference]
         try:
             path = self._card_path(reference, self.sources(reference).digest)
-            fields = json.loads(path.read_text())
+            fields = json.loads(read_bytes(path, LARGEST_CARD))
             self._cards[reference] = Card(**{**fields, "origin": reference.origin})
         except PluginError as error:
             self._cards[reference] = Card(reference.name, "unknown", origin=reference.origin, error=str(error))
-        except (OSError, ValueError, TypeError):
+        except (DataError, ValueError, TypeError, RecursionError):
             # no card yet, or one that another version wrote: it is made again
             return None
         return self._cards[reference]
@@ -218,7 +217,7 @@ class Catalog:
         left = list(references)
         answers: dict[Reference, Mapping[str, Any]] = {}
         while left:
-            found = _ask([{"card": asdict(reference)} for reference in left])
+            found = ask([{"card": asdict(reference)} for reference in left])
             answers |= zip(left, found, strict=False)
             left = left[len(found) :]
             if left:
@@ -277,13 +276,13 @@ class Catalog:
         key = digest_of([CARD_VERSION, "dataset", name, self.sources(reference).digest, facts])
         path = self.cache / "tasks" / f"{key[:32]}.json"
         try:
-            known = json.loads(path.read_text())
+            known = json.loads(read_bytes(path, LARGEST_CARD))
             if isinstance(known, dict) and {"tasks", "counts", "attributes"} <= set(known):
                 return known
-        except (OSError, ValueError):
+        except (DataError, ValueError, RecursionError):
             # not asked before, or half a file
             pass
-        answers = _ask([{"tasks": asdict(reference), "params": dict(params)}])
+        answers = ask([{"tasks": asdict(reference), "params": dict(params)}])
         answer: Mapping[str, Any] = answers[0] if answers else {"error": "reading its tasks ended the process"}
         if "missing" in answer:
             raise DataMissing(answer["missing"])
@@ -313,24 +312,3 @@ def _declared(file: Path) -> list[str]:
     hooks = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("dermae_")]
     mappings = [n for hook in hooks for n in ast.walk(hook) if isinstance(n, ast.Dict)]
     return [k.value for m in mappings for k in m.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)]
-
-
-def _ask(questions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Answers of a fresh child process that may import plugins; fewer than questions when it did not survive."""
-    with tempfile.TemporaryDirectory() as folder:
-        ask, answer = Path(folder, "ask.json"), Path(folder, "answers.jsonl")
-        ask.write_text(json.dumps(list(questions)))
-        # -P: a file in the user's folder that is called like a library must not be imported in its place
-        command = [sys.executable, "-P", "-W", "ignore", "-m", "dermae_bench.plugin.cardmaker", str(ask), str(answer)]
-        # a child that ends in any other way than answering is noticed by what it did not answer
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=CARD_SECONDS,
-                check=False,
-            )
-        lines = answer.read_text().splitlines(keepends=True) if answer.is_file() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]

@@ -17,6 +17,10 @@ Schema = Mapping[str, Any]
 
 _LARGEST = 2**63 - 1
 _SHOWN_NAMES = 30
+_LONGEST_NAME, _MOST_NAMES = 100, 100
+"""Beyond these nobody looks for what was meant: comparing texts is slow."""
+_GUESSES = 20
+"""Keys of one mapping for which a known one is suggested; with more of them unknown, it is another file."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,12 @@ def paths_in(value: Any, schema: Schema, at: Path = ()) -> list[tuple[Path, str,
 
 def near(word: str, names: Iterable[str]) -> str | None:
     """The name that was probably meant, or None when nothing is close."""
+    names = list(names)
+    if len(names) > _MOST_NAMES:
+        names = [name for name in names if name[:1].casefold() == word[:1].casefold()][:_MOST_NAMES]
+    names = [name for name in names if len(name) <= _LONGEST_NAME]
+    if len(word) > _LONGEST_NAME:
+        return None
     folded = {name.casefold().replace("_", "-"): name for name in names}
     close = difflib.get_close_matches(word.casefold().replace("_", "-"), folded, n=1, cutoff=0.6)
     return folded[close[0]] if close else None
@@ -289,9 +299,11 @@ def _object(value: Any, schema: Schema, at: Path, findings: list[Finding]) -> An
             place = f" in {dotted(at)}" if at else ""
             findings.append(Finding(at, f"missing key {name!r}{place}", inner.get("description")))
     if taken < len(value):
+        unknown = 0
         for name in value:
             if name not in properties:
-                hint = suggestion(str(name), properties, "valid keys")
+                unknown += 1
+                hint = suggestion(str(name), properties, "valid keys") if unknown <= _GUESSES else None
                 findings.append(Finding((*at, name), f"unknown key {name!r}", hint, on_key=True))
     return result
 

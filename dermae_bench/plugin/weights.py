@@ -1,4 +1,7 @@
-"""Weights that a user gives by path: read without running anything, and known by their digest."""
+"""Weights that a user gives by path: read without running anything, and known by their digest.
+
+safetensors is read in this process (`tensor_files`), pickled weights by a child (`conversions`).
+"""
 
 from __future__ import annotations
 
@@ -7,58 +10,80 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dermae_bench.errors import DataMissing, UserError
+from dermae_bench.errors import UserError
+from dermae_bench.plugin import unpickling
+from dermae_bench.plugin.conversions import Reading, converted, in_child
+from dermae_bench.plugin.tensor_files import digest_of_stream, opened, read_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-LIMIT = 64 * 2**30
-"""Largest weights file that is read, in bytes."""
+PICKLED = (".pth", ".pt", ".bin")
 
 
 def load_weights(path: str | Path) -> dict[str, Tensor]:
-    """State dict from `.safetensors`, or from `.pth`, `.pt`, `.bin` by `torch.load(weights_only=True)`.
+    """State dict from `.safetensors`, or from `.pth`, `.pt`, `.bin` by `torch.load(weights_only=True)` in a child.
 
-    A dict with a single entry `state_dict` or `model` is unwrapped.
+    A dict with a single entry `state_dict` or `model` is unwrapped. Tensors stand in the order of the file.
 
     Raises:
         DataMissing: there is no such file.
-        UserError: another suffix, too large, or not a plain dict of tensors.
+        UserError: another suffix, too large, damaged, not a plain dict of tensors, or numbers that are not finite.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataMissing(f"weights file {path} is not there")
-    if path.stat().st_size > LIMIT:
-        raise UserError(f"weights file {path} is larger than {LIMIT // 2**30} GiB")
-    state: Any
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
+    with opened(path) as stream:
         try:
-            state = load_file(path)
-        except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-            raise UserError(f"weights file {path} is damaged: {error}") from error
-    elif path.suffix in {".pth", ".pt", ".bin"}:
-        import torch
+            if path.suffix == ".safetensors":
+                state = read_safetensors(stream)
+            elif path.suffix in PICKLED:
+                state = converted(stream)
+            else:
+                raise UserError(f"weights file {path} has no known suffix",
+                                hint=f"use .safetensors, {', '.join(PICKLED)}; `dermae-bench import-weights` "
+                                     "makes .safetensors of others")  # fmt: skip
+        except unpickling.Refused as refusal:
+            raise UserError(f"weights file {path} {refusal}") from None
+    _check_finite(path, state)
+    return state
 
+
+def import_weights(path: Path, folder: Path, *, trusted: bool) -> tuple[Path, Reading]:
+    """Read pickled weights of any suffix in a child, into `folder/state.safetensors`, and check what it made.
+
+    Args:
+        folder: private to this call.
+        trusted: the child runs whatever the file asks it to run.
+
+    Raises:
+        DataMissing: there is no such file.
+        UserError: too large, damaged, or no tensors in it, or numbers that are not finite.
+    """
+    with opened(path) as stream:
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            # damaged bytes lead its readers to errors of every kind
-            raise UserError(f"weights file {path} holds more than tensors, or is damaged: {error}") from error
-    else:
-        raise UserError(f"weights file {path} has no known suffix", hint="use .safetensors, .pth, .pt or .bin")
-    for wrapper in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
+            reading = in_child(stream, folder, digest_of_stream(stream), trusted=trusted)
+            made = folder / "state.safetensors"
+            with opened(made) as handed:
+                state = read_safetensors(handed)
+        except unpickling.Refused as refusal:
+            asks = " asks for " in str(refusal) and not trusted
+            hint = "only if you trust its author with everything that you may do: --trust-pickle" if asks else None
+            raise UserError(f"weights file {path} {refusal}", hint=hint) from None
+    _check_finite(path, state)
+    return made, reading
+
+
+def _check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
     import torch
 
-    if not isinstance(state, dict) or not all(
-        isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()
-    ):
-        raise UserError(f"weights file {path} is not a dict of tensors")
-    return state
+    bad = [name for name, tensor in state.items() if tensor.is_floating_point() and not _finite(torch, tensor)]
+    if bad:
+        more = f" and {len(bad) - 4} more" if len(bad) > 4 else ""
+        raise UserError(f"weights file {path} holds numbers that are not finite, in {', '.join(bad[:4])}{more}")
+
+
+def _finite(torch: Any, tensor: Tensor) -> bool:
+    wide = tensor if tensor.element_size() > 1 else tensor.to(torch.float32)
+    return bool(torch.isfinite(wide).all())
 
 
 def state_digest(state: Mapping[str, Tensor]) -> str:

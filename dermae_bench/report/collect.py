@@ -68,7 +68,7 @@ class Collector:
             info, found = self._row(row)
             infos.append(replace(info, marks=(*info.marks, *seen.marks_of(row))) if seen is not None else info)
             records += found
-            inside += self._subgroups(row)
+            inside += self._subgroups(replace(row, names=info.names))
             uncertain |= self._uncertainty(row)
             details |= self._details(row)
         if self.suite.reference is not None:
@@ -185,7 +185,7 @@ class Collector:
                 columns = self._summary(score).get("columns")
                 if not columns:
                     continue
-                folder = self.store.folder(score.kind, score.key)
+                folder, _ = self.store.checked(score.kind, score.key, ("replicates.npy", "jackknife.npy"))
                 replicates, jackknife = np.load(folder / "replicates.npy"), np.load(folder / "jackknife.npy")
                 values = {item["metric"]: item["value"] for item in self._summary(score)["records"]}
                 for k, name in enumerate(columns):

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from dermae_bench.report.escape import visible
 from dermae_bench.report.html.png import png, strip
 from dermae_bench.report.records import Boards, Figure, published
 
@@ -15,6 +16,7 @@ LEAST_SIDE = 64
 """Pixels; smaller images are enlarged by whole factors, without smoothing."""
 LETTERS = 28
 """Characters of a label in one line of text."""
+LONGEST_LABEL = 200
 TEXT_HEIGHT = 12
 MARGIN, LINE_GAP, BAND_GAP = 8, 3, 14
 
@@ -36,9 +38,9 @@ def drawn(figure: Figure) -> dict[str, bytes]:
 
 def caption(figure: Figure) -> str:
     """Title, caption and the lines of the picture from top to bottom."""
-    lines = [f"  {number}. {label}" for number, (label, _) in enumerate(figure.rows, start=1)]
-    text = textwrap.fill(figure.caption, 100, break_long_words=False, break_on_hyphens=False)
-    return "\n".join([figure.title, "", text, "", "Lines from top to bottom:", *lines, ""])
+    lines = [f"  {number}. {visible(label)}" for number, (label, _) in enumerate(figure.rows, start=1)]
+    text = textwrap.fill(visible(figure.caption, 4000), 100, break_long_words=False, break_on_hyphens=False)
+    return "\n".join([visible(figure.title), "", text, "", "Lines from top to bottom:", *lines, ""])
 
 
 def picture(figure: Figure) -> NDArray[np.uint8]:
@@ -72,7 +74,7 @@ def _text(label: str) -> NDArray[np.uint8]:
 
     font = ImageFont.load_default_imagefont()
     # the font has no other letters
-    plain = label.encode("latin-1", "replace").decode("latin-1")
+    plain = visible(label, LONGEST_LABEL).encode("latin-1", "replace").decode("latin-1")
     lines = textwrap.wrap(plain, LETTERS) or [""]
     width = max(int(font.getbbox(line)[2]) for line in lines) or 1
     image = Image.new("L", (width, TEXT_HEIGHT * len(lines)), 255)

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dermae_bench import __version__
+from dermae_bench.bounded.arrays import Kind, read_parquet
+from dermae_bench.bounded.texts import read_json
 from dermae_bench.durable import digest_of, replacing, write_text
-from dermae_bench.errors import UserError
+from dermae_bench.errors import DataError, UserError
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.measures import Predictions
 from dermae_bench.report.escape import public
@@ -157,7 +159,7 @@ def _table(collector: Collector, stage: Stage, manifest: Manifest) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(collector.store.folder(stage.kind, stage.key) / PREDICTIONS)
+    table = pq.read_table(collector.store.file(stage.kind, stage.key, PREDICTIONS))
     values = np.stack([table.column(f"logit.{name}").to_numpy() for name in stage.work["model"]["task"]["classes"]], 1)
     count = table.num_rows
     return pa.table(
@@ -179,7 +181,7 @@ def _write_images(collector: Collector, folder: Path) -> None:
 
     stage = collector.prepared_stage
     assert stage is not None
-    table = pq.read_table(collector.store.folder(stage.kind, stage.key) / "table.parquet")
+    table = pq.read_table(collector.store.file(stage.kind, stage.key, "table.parquet"))
     kept = ["id", "group", "split", "label", *(name for name in table.column_names if name.startswith("attribute."))]
     scored = pc.is_in(table.column("split"), value_set=_array(SCORED_SPLITS))
     with replacing(folder / IMAGES) as temporary:
@@ -192,6 +194,12 @@ def _array(values: Any) -> Any:
     return pa.array(list(values))
 
 
+ANSWER_COLUMNS: Mapping[str, Kind] = {
+    "predictions": "text", "id": "text", "group": "text", "label": "whole", "logits": "numbers",
+}  # fmt: skip
+VERIFY = "`dermae-bench verify` names all that differs"
+
+
 # -- reading -----------------------------------------------------------------------------------------------------
 
 
@@ -199,7 +207,7 @@ class Evidence:
     """A results folder as something to compute from.
 
     Raises:
-        UserError: there is no evidence in the folder, or it is of another version or no JSON.
+        UserError: there is no evidence in the folder, or it is of another version, or no JSON.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -213,10 +221,7 @@ class Evidence:
             raise UserError(
                 f"{folder} holds no {FILE}", hint="it is half a folder, or an older version wrote it: report it again"
             )
-        try:
-            about = json.loads(path.read_bytes())
-        except ValueError as error:
-            raise UserError(f"{path} is no JSON: {error}") from None
+        about = read_json(path)
         if not isinstance(about, dict) or about.get("version") != VERSION:
             raise UserError(f"{path} is of another version of dermae-bench", hint="make the folder again with `report`")
         self.about: Mapping[str, Any] = about
@@ -239,12 +244,10 @@ class Evidence:
 
     @cached_property
     def _table(self) -> Mapping[str, Any]:
-        import pyarrow.parquet as pq
-
         path = self.folder / PREDICTIONS
         if not path.is_file():
             raise UserError(f"{self.folder} holds no {PREDICTIONS}: nothing can be computed from it")
-        table = pq.read_table(path, use_threads=False)
+        table = read_parquet(path, ANSWER_COLUMNS)
         return {name: table.column(name).combine_chunks() for name in table.column_names}
 
     @cached_property
@@ -255,12 +258,10 @@ class Evidence:
     @cached_property
     def attributes(self) -> Mapping[str, Mapping[str, str | float | None]]:
         """Attribute -> image id -> value, of the images that were scored."""
-        import pyarrow.parquet as pq
-
         path = self.folder / IMAGES
         if not path.is_file():
             return {}
-        table = pq.read_table(path, use_threads=False)
+        table = read_parquet(path, {"id": "text"})
         ids = table.column("id").to_pylist()
         names = [name for name in table.column_names if name.startswith("attribute.")]
         return {
@@ -276,7 +277,7 @@ class Evidence:
         """One set of answers, in the task that was predicted, with the images' attributes.
 
         Raises:
-            UserError: these answers are not in the folder.
+            UserError: these answers are not in the folder, or are not what they should be.
         """
         if not self.has(key):
             raise UserError(f"{self.folder / PREDICTIONS} holds no answers of {key}")
@@ -284,8 +285,13 @@ class Evidence:
         columns = {name: self._table[name].take(_array(rows)).to_pylist() for name in ("id", "group", "label")}
         logits = self._table["logits"].take(_array(rows)).to_pylist()
         ids = columns["id"]
+        task = task_of(self.about["predictions"][key]["task"])
+        classes = len(task.classes)
+        if any(len(row) != classes for row in logits) or not all(0 <= label < classes for label in columns["label"]):
+            told = f"answers of {key[:40]} are not to {classes} classes"
+            raise DataError(f"{self.folder / PREDICTIONS}: {told}", hint=VERIFY)
         return Predictions(
-            task=task_of(self.about["predictions"][key]["task"]),
+            task=task,
             ids=ids,
             groups=columns["group"],
             labels=np.asarray(columns["label"], dtype=np.int64),

@@ -11,7 +11,7 @@ from typing import Any
 
 from dermae_bench.report import details, subgroup_files
 from dermae_bench.report.drawing import pictures
-from dermae_bench.report.escape import csv_text
+from dermae_bench.report.escape import csv_text, json_ascii
 from dermae_bench.report.leaderboard import Board, Boards, Table, Value, cells_of, seeds_text, table
 from dermae_bench.report.listed import write_changed, write_listed
 from dermae_bench.report.markdown import contamination_markdown, markdown
@@ -20,7 +20,7 @@ from dermae_bench.report.records import published
 from dermae_bench.report.subgroups import blocks
 from dermae_bench.report.terminal import terminal_table
 
-__all__ = ["files", "pictures", "terminal_table", "write"]
+__all__ = ["csv_file", "files", "pictures", "terminal_table", "write"]
 
 BOARDS: tuple[Board, ...] = ("classifiers", "generators")
 SOMETIMES = frozenset(
@@ -62,28 +62,29 @@ def tables(boards: Boards) -> dict[str, str]:
     out: dict[str, str] = {}
     for board in BOARDS:
         leaderboard = table(boards, board)
-        out[f"{board}.csv"] = _csv(cells_of(leaderboard))
+        out[f"{board}.csv"] = csv_file(cells_of(leaderboard))
         out[f"{board}.md"] = markdown(boards, leaderboard)
         out[f"{board}.json"] = _json(_board(boards, leaderboard))
     if boards.subgroups:
         inside = {board: blocks(boards, board) for board in BOARDS}
-        out["subgroups.csv"] = _csv(subgroup_files.cells(inside))
+        out["subgroups.csv"] = csv_file(subgroup_files.cells(inside))
         out["subgroups.md"] = subgroup_files.markdown(boards, inside)
         out["subgroups.json"] = _json(subgroup_files.document(boards, inside))
     if boards.contamination:
-        out["contamination.csv"] = _csv(boards.contamination)
+        out["contamination.csv"] = csv_file(boards.contamination)
         out["contamination.md"] = contamination_markdown(boards)
     if details.nearest(boards):
-        out["nearest-pairs.csv"] = _csv(details.pair_cells(boards))
+        out["nearest-pairs.csv"] = csv_file(details.pair_cells(boards))
     if details.over_counts(boards):
-        out["distance-over-n.csv"] = _csv(details.curve_cells(boards))
-    out["timings.csv"] = _csv(_timings(boards))
+        out["distance-over-n.csv"] = csv_file(details.curve_cells(boards))
+    out["timings.csv"] = csv_file(_timings(boards))
     out["records.jsonl"] = "".join(_line(vars(item)) for item in (*boards.records, *boards.subgroups))
     out["environment.json"] = _json(boards.environment)
     return out
 
 
-def _csv(rows: Iterable[Sequence[Value]]) -> str:
+def csv_file(rows: Iterable[Sequence[Value]]) -> str:
+    """Header and rows as a CSV file: text stays text in a spreadsheet, numbers stay numbers."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     for row in rows:
@@ -134,8 +135,9 @@ def _board(boards: Boards, leaderboard: Table) -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     # ASCII: U+2028 and C1 controls break line-wise readers and terminals
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n"
+    return json_ascii(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False)) + "\n"
 
 
 def _line(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False) + "\n"
+    compact = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return json_ascii(compact) + "\n"

@@ -58,7 +58,7 @@ def _grid(collector: Collector, plan: FigurePlan, finished: Sequence[Band], miss
 
 def _images(collector: Collector, stage: Stage, columns: int) -> NDArray[np.uint8]:
     """uint8 (classes or 1, columns, 3, S, S)."""
-    folder = collector.store.folder(stage.kind, stage.key)
+    folder, _ = collector.store.checked(stage.kind, stage.key)
     found = np.concatenate([np.load(path) for path in sorted(folder.glob("images-*.npy"))])
     lines = max(1, len(stage.work["model"]["task"]["classes"]))
     if len(found) != lines * columns:

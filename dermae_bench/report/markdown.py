@@ -29,11 +29,7 @@ def markdown(boards: Boards, table: Table) -> str:
     """Heading, how to read it, one table for each task or reference set, notes on published numbers, warnings."""
     table = table.for_readers()
     out = [f"# {safe(boards.title)}: {table.board}", "", *(f"- {safe(text)}" for text in about(boards, table)), ""]
-    for section, lines in table.sections():
-        out += [f"## {safe(section_title(table.board, section))}", "", *_rows(table, lines), ""]
-        apart = [f"- {letter}, apart from the ranking: {safe(why)}" for letter, why in apart_notes(lines)]
-        apart += [f"- `{sign}`: {safe(meaning)}" for sign, meaning in legend(table, lines, columns_of(table, lines))]
-        out += [*apart, ""] if apart else []
+    out += sections(table)
     if not table.lines:
         out += ["This suite has no such rows.", ""]
     notes = [f"- {safe(note)} ({safe(rows)})" for note, rows in notes_of(table)]
@@ -44,6 +40,17 @@ def markdown(boards: Boards, table: Table) -> str:
     if notes:
         out += ["## Warnings", "", *notes, ""]
     return "\n".join(out)
+
+
+def sections(table: Table) -> list[str]:
+    """Lines of the tables, one for each task or reference set, and what stands under them."""
+    out = []
+    for section, lines in table.sections():
+        out += [f"## {safe(section_title(table.board, section))}", "", *_rows(table, lines), ""]
+        apart = [f"- {letter}, apart from the ranking: {safe(why)}" for letter, why in apart_notes(lines)]
+        apart += [f"- `{sign}`: {safe(meaning)}" for sign, meaning in legend(table, lines, columns_of(table, lines))]
+        out += [*apart, ""] if apart else []
+    return out
 
 
 def contamination_markdown(boards: Boards) -> str:

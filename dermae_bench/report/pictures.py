@@ -49,7 +49,7 @@ def samples(collector: Collector) -> Iterator[Figure]:
 def _strip(collector: Collector, row: RowPlan, stage: Stage, manifest: Manifest) -> tuple[str, Any]:
     import pyarrow.parquet as pq
 
-    folder = collector.store.folder(stage.kind, stage.key)
+    folder, _ = collector.store.checked(stage.kind, stage.key, ("table.parquet", "images-00000.npy"))
     table = pq.read_table(folder / "table.parquet")
     positions = list(range(min(SHOWN, table.num_rows)))
     if "label" in table.column_names:
@@ -67,7 +67,7 @@ def _drawn(collector: Collector) -> Any:
     import pyarrow.parquet as pq
 
     stage = next(stage for stage in collector.stages if stage.kind == "prepare")
-    folder = collector.store.folder(stage.kind, stage.key)
+    folder, _ = collector.store.checked(stage.kind, stage.key, ("table.parquet", "images.npy"))
     table = pq.read_table(folder / "table.parquet", columns=["split", "label"])
     labels, splits = np.array(table.column("label")), np.array(table.column("split").to_pylist())
     classes = int(labels.max()) + 1
@@ -90,7 +90,7 @@ def curves(collector: Collector) -> Iterator[Curve]:
                 role = model.name.split("/")[1]
                 title = f"Training loss of {role}s"
                 groups.setdefault(title, {})[model.name.split("/", 2)[2]] = _losses(
-                    collector.store.folder("train", model.key) / "curves.csv"
+                    collector.store.file("train", model.key, "curves.csv")
                 )
     for title, series in groups.items():
         yield Curve(title=title, series=series)

@@ -67,9 +67,10 @@ def _samples(collector: Collector, row: RowPlan, metric: str) -> Stage | None:
 def _figure(collector: Collector, its: Nearest, samples: Stage) -> Figure:
     assert collector.prepared_stage is not None
     pairs = its.pairs[:MOST]
-    generated = _generated(collector.store.folder("sample", samples.key), [pair.generated for pair in pairs])
+    generated = _generated(collector.store.checked("sample", samples.key)[0], [pair.generated for pair in pairs])
     prepared = collector.prepared_stage
-    real = _real(collector.store.folder("prepare", prepared.key), [pair.training for pair in pairs])
+    place, _ = collector.store.checked("prepare", prepared.key, ("images.npy", "table.parquet"))
+    real = _real(place, [pair.training for pair in pairs])
     rows = []
     for pair, left, right in zip(pairs, generated, real, strict=True):
         copy = " NEAR COPY" if pair.near else ""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import math
+import re
 from pathlib import Path
 from typing import get_args
 
+from dermae_bench.bounded.texts import read_csv
 from dermae_bench.errors import DataError, DataMissing
 from dermae_bench.report.records import Board, Record, Reported, RowInfo
 
 COLUMNS = ("board", "name", "detail", "task", "metric", "value", "n", "source")
 OPTIONAL = ("beside", "note")
+LARGEST_FILE = 4 * 2**20
+"""Bytes: no publication has so many numbers."""
 LARGEST = 10**9
 """Images of a test set at most: anything above is a slip."""
 
@@ -27,24 +30,29 @@ def reference_rows(path: Path) -> tuple[list[RowInfo], list[Record], list[Report
         DataMissing: the file is not there.
         DataError: a column is missing, a cell cannot be read, or a number stands twice, by line.
     """
-    if not path.is_file():
-        raise DataMissing(f"reference file {path} is not there")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-            if missing:
-                raise DataError(f"reference file {path.name} lacks the columns {', '.join(missing)}")
-            lines = list(reader)
-    except (csv.Error, UnicodeError) as error:
-        raise DataError(f"reference file {path.name} is no CSV in UTF-8: {error}") from error
+        table = read_csv(path, LARGEST_FILE)
+    except DataMissing:
+        raise DataMissing(f"reference file {path} is not there") from None
+    columns = table.columns
+    missing = [name for name in COLUMNS if name not in columns]
+    if missing or len(set(columns)) < len(columns):
+        lacks = f"lacks the columns {', '.join(missing)}" if missing else "has two columns of one name"
+        hint = f"separate columns by commas, not by {table.separator!r}" if table.separator else None
+        raise DataError(f"reference file {path.name} {lacks}", hint=hint)
+    if not table.rows:
+        raise DataError(f"reference file {path.name} has no rows below its header")
     rows: dict[str, RowInfo] = {}
     numbers: dict[tuple[str, str, str], Reported] = {}
     problems: list[str] = []
-    for number, line in enumerate(lines, start=2):
+    for number, cells in table.rows:
+        if not any(cells):
+            continue
         try:
-            read = _read(line)
-        except (ValueError, TypeError, KeyError) as error:
+            if len(cells) != len(columns):
+                raise ValueError(f"{len(cells)} cells instead of {len(columns)}")
+            read = _read(dict(zip(columns, cells, strict=True)))
+        except ValueError as error:
             problems.append(f"line {number}: {error}")
             continue
         identity = (read.board, read.row, read.metric)
@@ -58,21 +66,15 @@ def reference_rows(path: Path) -> tuple[list[RowInfo], list[Record], list[Report
 
 
 def _read(line: dict[str, str]) -> Reported:
-    if None in line or None in line.values():
-        raise ValueError("it has not as many cells as the first line")
     if line["board"] not in get_args(Board):
-        raise ValueError(f"board must be one of {', '.join(get_args(Board))}, not {line['board']!r}")
+        raise ValueError(f"board must be one of {', '.join(get_args(Board))}, not {line['board'][:40]!r}")
     board: Board = "classifiers" if line["board"] == "classifiers" else "generators"
     if board == "classifiers":
         names = {"classifier": line["name"], "train": line["detail"], "task": line["task"]}
     else:
         names = {"generator": line["name"], "sampling": line["detail"], "against": ""}
-    value = float(line["value"])
-    if not math.isfinite(value):
-        raise ValueError(f"value {line['value']!r} is not a finite number")
-    count = int(line["n"]) if line["n"] else None
-    if count is not None and not 1 <= count <= LARGEST:
-        raise ValueError(f"n must be a number of images from 1 to {LARGEST}, not {line['n'][:20]!r}")
+    value = _finite(line["value"])
+    count = _whole(line["n"]) if line["n"] else None
     beside, note = (line.get(name, "") for name in OPTIONAL)
     return Reported(
         board=board,
@@ -85,6 +87,22 @@ def _read(line: dict[str, str]) -> Reported:
         beside=beside,
         note=note,
     )
+
+
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"value {text[:40]!r} is not a finite number")
+    return value
+
+
+def _whole(text: str) -> int:
+    if re.fullmatch(r"\d{1,10}", text, re.ASCII) is None or not 1 <= int(text) <= LARGEST:
+        raise ValueError(f"n must be a number of images from 1 to {LARGEST}, not {text[:20]!r}")
+    return int(text)
 
 
 def _row(item: Reported) -> RowInfo:

@@ -25,8 +25,9 @@ class Interval:
 
     low: float
     high: float
-    method: Literal["bca", "percentile", "wald"]
-    """``percentile`` where that was asked for, or where BCa does not exist and `bca` fell back."""
+    method: Literal["bca", "percentile", "wald", "counts"]
+    """``percentile`` where that was asked for, or where BCa does not exist and `bca` fell back; ``counts``: of exact
+    counts, without draws."""
 
 
 def cluster_weights(groups: Sequence[str], resamples: int, seed: int = 0) -> NDArray[np.float32]:

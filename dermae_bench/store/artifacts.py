@@ -4,17 +4,18 @@ Layout under the root::
 
     <kind>/<key>/manifest.json + files      finished stages, never changed again
     attempts/<key>/                         work in progress: spec, logs, checkpoints, shards; kept until it is finished
+        lease, working, fence               who may work on it, whose process does, and the number of the newest start
     failures/<key>.json                     why the last attempt failed; removed when a later one succeeds
+    quarantine/                             damaged entries, for a look
+    runs/                                   who is alive and needs what
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
@@ -31,15 +32,29 @@ from dermae_bench.durable import (
     write_text,
 )
 from dermae_bench.errors import StorageError
+from dermae_bench.store import fences, runs
 from dermae_bench.store.leases import Lease
-from dermae_bench.store.manifests import MANIFEST, Damaged, Failure, Manifest, well_formed
+from dermae_bench.store.manifests import MANIFEST, Damaged, Failure, Manifest, read_failure, read_manifest
+from dermae_bench.store.moving import copied_beside, made, move
+from dermae_bench.store.refusals import AGAIN, REFUSALS, refused
+from dermae_bench.store.refusals import free_bytes as free_bytes
+
+KINDS = ("prepare", "train", "sample", "extract", "predict", "score", "cost")
+
+Mark = tuple[int, int, int, int]
+"""Size, mtime, ctime (ns) and inode of a file: while they stay, so do its bytes."""
 
 
 class Store:
-    """A folder of finished stages, which several runs may share."""
+    """A folder of finished stages, which several runs may share.
+
+    What was checked once is not read again by the same `Store` while size, times and inode of the file stay.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._place: tuple[int, int] | None = None
+        self._right: dict[Path, tuple[Mark, str]] = {}
 
     def folder(self, kind: str, key: str) -> Path:
         """Where a finished stage lies."""
@@ -59,27 +74,26 @@ class Store:
         Raises:
             Damaged: it cannot be read, is another stage's, or says of its parts what its key does not.
         """
-        manifest = self._read(kind, key)
+        manifest = self.read_manifest(kind, key)
         if digest_of(manifest.parts)[:32] != key:
-            raise Damaged(f"{MANIFEST} of store entry {kind}/{key} is not what its key says")
+            raise Damaged(f"{MANIFEST} of store entry {kind}/{key} is not what its key says", kind, key)
         return manifest
 
-    def _read(self, kind: str, key: str) -> Manifest:
-        path = self.folder(kind, key) / MANIFEST
+    def read_manifest(self, kind: str, key: str) -> Manifest:
+        """The manifest as it was committed, in its own folder; what it says of its parts is not held against its key.
+
+        Raises:
+            Damaged: it cannot be read, or is another stage's.
+        """
+        return read_manifest(self.folder(kind, key), kind, key)
+
+    def damage(self, kind: str, key: str) -> str | None:
+        """What the manifest and the files' sizes tell against a finished stage, if anything; moves nothing."""
         try:
-            data = path.read_bytes()
-            fields = json.loads(data)
-            digest = fields.pop("sha256")
-            manifest = Manifest(**fields)
-            # the rest as it stands there: spelling a thousand manifests anew would be felt
-            rest = data.replace(f'"sha256":"{digest}",'.encode(), b"", 1)
-            if hashlib.sha256(rest).hexdigest() != digest or not well_formed(manifest):
-                raise ValueError("it is not what was written")
-        except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-            raise Damaged(f"store entry {kind}/{key} has no readable manifest: {error}") from error
-        if manifest.key != key or manifest.kind != kind:
-            raise Damaged(f"store entry {kind}/{key} holds the manifest of {manifest.kind}/{manifest.key}")
-        return manifest
+            self._compare_sizes(self.read_manifest(kind, key))
+        except Damaged as error:
+            return error.message
+        return None
 
     def glanced(self, kind: str, key: str) -> Manifest:
         """The manifest of a finished stage whose files are there with their sizes; reads none of them.
@@ -87,28 +101,37 @@ class Store:
         Raises:
             Damaged: the manifest differs, a file is missing, too many, or longer or shorter; the entry is moved aside.
         """
-        return self._whole(kind, key, self._read)
+        return self._whole(kind, key, self.read_manifest)
 
     def _whole(self, kind: str, key: str, read: Callable[[str, str], Manifest]) -> Manifest:
         try:
             manifest = read(kind, key)
             self._compare_sizes(manifest)
-        except Damaged:
-            self.quarantine(kind, key)
-            raise
+        except Damaged as error:
+            raise self._aside(error) from error
         return manifest
 
     def _compare_sizes(self, manifest: Manifest) -> None:
-        place = f"{manifest.kind}/{manifest.key}"
-        with os.scandir(self.folder(manifest.kind, manifest.key)) as entries:
-            found = {e.name: e.stat().st_size if e.is_file() else -1 for e in entries if e.name != MANIFEST}
+        kind, key = manifest.kind, manifest.key
+        try:
+            with os.scandir(self.folder(kind, key)) as entries:
+                # a link is no file of ours: what it leads to may change, and need not lie in the store
+                found = {
+                    e.name: e.stat().st_size if e.is_file(follow_symlinks=False) else -1
+                    for e in entries
+                    if e.name != MANIFEST
+                }
+        except FileNotFoundError as error:
+            raise Damaged(f"store entry {kind}/{key} went away", kind, key) from error
         strangers = sorted({*found} - {*manifest.files})
         if strangers:
             # nobody but a commit writes here: what its manifest does not list was put there by a mistake
-            raise Damaged(f"store entry {place} holds {strangers[0]!a}, which its manifest does not list")
+            raise Damaged(
+                f"store entry {kind}/{key} holds {strangers[0]!a}, which its manifest does not list", kind, key
+            )
         for name, about in manifest.files.items():
             if found.get(name) != about["bytes"]:
-                raise Damaged(f"{name} of store entry {place} is damaged; the entry was moved to quarantine/")
+                raise Damaged(f"{name} of store entry {kind}/{key} is damaged", kind, key)
 
     def checked(self, kind: str, key: str, names: Collection[str] | None = None) -> tuple[Path, Manifest]:
         """Folder and manifest of a finished stage whose files have the digests that the manifest gives.
@@ -122,20 +145,69 @@ class Store:
         folder = self.folder(kind, key)
         manifest = self._whole(kind, key, self.manifest)
         for name, about in manifest.files.items():
-            if (names is None or name in names) and digest_file(folder / name) != about["sha256"]:
-                self.quarantine(kind, key)
-                raise Damaged(f"{name} of store entry {kind}/{key} is damaged; the entry was moved to quarantine/")
+            if (names is None or name in names) and not self._has_digest(folder / name, about["sha256"]):
+                raise self._aside(Damaged(f"{name} of store entry {kind}/{key} is damaged", kind, key))
         return folder, manifest
+
+    def file(self, kind: str, key: str, name: str) -> Path:
+        """One file of a finished stage, to be read now: its bytes are what the manifest says.
+
+        Raises:
+            Damaged: it is not so, or the manifest lists no such file; the entry is moved aside.
+        """
+        folder, manifest = self.checked(kind, key, (name,))
+        if name not in manifest.files:
+            raise self._aside(Damaged(f"store entry {kind}/{key} has no {name}", kind, key))
+        return folder / name
+
+    def _has_digest(self, path: Path, digest: str) -> bool:
+        try:
+            about = path.stat()
+            mark = (about.st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino)
+            if self._right.get(path) == (mark, digest):
+                return True
+            if digest_file(path) != digest:
+                return False
+        except FileNotFoundError:
+            return False
+        self._right[path] = (mark, digest)
+        return True
+
+    def _aside(self, error: Damaged) -> Damaged:
+        """The same error, saying where the entry is now: in quarantine, unless the store cannot be written."""
+        try:
+            self.quarantine(error.kind, error.key)
+            where = "the entry was moved to quarantine/"
+        except OSError as refusal:
+            if REFUSALS.get(refusal.errno or 0) != "write":
+                raise
+            where = f"the entry cannot be moved to quarantine/ ({os.strerror(refusal.errno or 0)})"
+        return Damaged(f"{error.message}; {where}", error.kind, error.key)
 
     def quarantine(self, kind: str, key: str) -> None:
         """Move an entry out of the way, keeping it for a look."""
         target = self.root / "quarantine" / f"{kind}-{key}-{time.time_ns()}"
         target.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            rename(self.folder(kind, key), target)
+        move(self.folder(kind, key), target)
 
-    def commit(self, work: Path, manifest: Manifest) -> None:
-        """Turn the folder `work` (on the same file system) into a finished stage: flush, manifest last, rename."""
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def begin(self, key: str) -> str:
+        """Start an attempt at a stage whose lease is held: the fence that its commit and its failure have to show."""
+        self.stay()
+        return fences.begin(self.attempt_folder(key))
+
+    def commit(self, work: Path, manifest: Manifest, *, fence: str | None = None) -> None:
+        """Turn the folder `work` into a finished stage: flush, manifest last, rename.
+
+        Args:
+            fence: what `begin` gave; None where nobody else can be at work.
+
+        Raises:
+            Superseded: somebody began the stage anew since; what is there stays.
+        """
+        self.stay()
+        self._hold(manifest.key, fence, "the result")
         for name in manifest.files:
             sync_file(work / name)
         # the digest is of what a reader will find: JSON knows no tuples, and its keys are all texts
@@ -144,9 +216,14 @@ class Store:
         target = self.folder(manifest.kind, manifest.key)
         target.parent.mkdir(parents=True, exist_ok=True)
         while True:
+            self._hold(manifest.key, fence, "the result")
             try:
                 rename(work, target)
             except OSError as error:
+                if error.errno == errno.EXDEV:
+                    # `attempts/` or the kind's folder is a link to another disk: a copy beside the target, then as ever
+                    work = copied_beside(work, target)
+                    continue
                 if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
                     raise
                 try:
@@ -159,16 +236,22 @@ class Store:
             break
         sync_folder(target.parent)
 
+    def _hold(self, key: str, fence: str | None, what: str) -> None:
+        if fence is not None:
+            fences.hold(self.attempt_folder(key), fence, what)
+
     def failure(self, key: str) -> Failure | None:
         """Why the last attempt at a stage failed, if it did and none succeeded since."""
-        path = self.root / "failures" / f"{key}.json"
-        try:
-            return Failure(**json.loads(path.read_bytes()))
-        except (OSError, ValueError, TypeError):
-            return None
+        return read_failure(self.root / "failures" / f"{key}.json")
 
-    def record_failure(self, failure: Failure) -> None:
-        """Remember why an attempt failed."""
+    def record_failure(self, failure: Failure, *, fence: str | None = None) -> None:
+        """Remember why an attempt failed.
+
+        Raises:
+            Superseded: somebody began the stage anew since (see `commit`).
+        """
+        self.stay()
+        self._hold(failure.key, fence, "the failure")
         write_text(self.root / "failures" / f"{failure.key}.json", canonical(asdict(failure)))
 
     def settle(self, key: str) -> None:
@@ -184,37 +267,42 @@ class Store:
             with contextlib.suppress(Damaged):
                 yield self.manifest(kind, entry.name)
 
+    def stay(self) -> None:
+        """Make the root, or see that it is still the folder that it was when this was first called.
+
+        Raises:
+            StorageError: its place is no folder; or it was moved, removed or unmounted since: a new one in its place
+                would hold nothing.
+        """
+        if self._place is None:
+            self._place = made(self.root)
+        try:
+            about = self.root.stat()
+            there = (about.st_dev, about.st_ino) == self._place
+        except (FileNotFoundError, NotADirectoryError):
+            there = False
+        if not there:
+            raise StorageError(f"the store at {self.root} was moved, removed or unmounted meanwhile", hint=AGAIN)
+
     @contextlib.contextmanager
-    def writable(self) -> Iterator[None]:
-        """Turn the operating system's refusals into one clear line with the place and the free space."""
+    def writable(self, needed: int | None = None) -> Iterator[None]:
+        """Turn the operating system's refusals into one clear line with the place and the free space.
+
+        Args:
+            needed: bytes that are about to be written, where they are known.
+        """
         try:
             yield
         except OSError as error:
-            if error.errno not in {
-                errno.ENOSPC,
-                errno.EDQUOT,
-                errno.EROFS,
-                errno.EACCES,
-                errno.EPERM,
-                errno.EIO,
-                errno.ENOENT,
-            }:
+            if error.errno not in REFUSALS:
                 raise
-            free = free_bytes(self.root)
-            verb = "use" if error.errno in {errno.EIO, errno.ENOENT} else "write"
-            raise StorageError(
-                f"cannot {verb} {error.filename or self.root}: {os.strerror(error.errno or 0)} "
-                f"({free / 2**20:.0f} MiB free)",
-                hint="nothing finished is lost: mend the place and give the same command again",
-            ) from error
+            raise refused(error, self.root, needed) from error
 
-    def lease(self, key: str) -> Lease:
-        """The right to work on a stage, which dies with its holder."""
-        return Lease(self.attempt_folder(key) / "lease")
+    def lease(self, key: str, name: str = "") -> Lease:
+        """The right to work on a stage, which dies with its holder; `name` tells those who wait what it is."""
+        self.stay()
+        return Lease(self.attempt_folder(key) / "lease", name or f"stage {key[:8]}")
 
-
-def free_bytes(path: Path) -> int:
-    """Free bytes of the file system that holds `path`, or the nearest folder above that exists."""
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free
+    def announced(self, name: str, keys: Collection[str]) -> contextlib.AbstractContextManager[None]:
+        """Inside, the stages with `keys` are needed: `clean` leaves them (see `dermae_bench.store.runs`)."""
+        return runs.announced(self.root, name, keys)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import json
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +17,21 @@ from dermae_bench.errors import BenchError
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
+LARGEST = 64 << 20
+"""Bytes of a manifest or a failure; that of 10,000 shards has about 1 MiB."""
 
 
 class Damaged(BenchError):
-    """A stored file is not what its manifest says."""
+    """A stored file is not what its manifest says.
+
+    Args:
+        kind, key: the entry, where there is one.
+    """
+
+    def __init__(self, message: str, kind: str = "", key: str = "", *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+        self.key = key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +88,54 @@ def well_formed(manifest: Manifest) -> bool:
             for name, about in manifest.files.items()
         )
     )
+
+
+def read_manifest(folder: Path, kind: str, key: str) -> Manifest:
+    """The manifest in an entry's folder, as it was committed.
+
+    Raises:
+        Damaged: it cannot be read, is not what was written, or is another stage's.
+        OSError: this process may open no more files; the entry may be sound.
+    """
+    try:
+        data = _bounded(folder / MANIFEST)
+        fields = json.loads(data)
+        digest = fields.pop("sha256")
+        manifest = Manifest(**fields)
+        # the rest as it stands there: spelling a thousand manifests anew would be felt
+        rest = data.replace(f'"sha256":"{digest}",'.encode(), b"", 1)
+        if hashlib.sha256(rest).hexdigest() != digest or not well_formed(manifest):
+            raise ValueError("it is not what was written")
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+            raise
+        raise Damaged(f"store entry {kind}/{key} has no readable manifest: {error}", kind, key) from error
+    if manifest.key != key or manifest.kind != kind:
+        raise Damaged(f"store entry {kind}/{key} holds the manifest of {manifest.kind}/{manifest.key}", kind, key)
+    return manifest
+
+
+def read_failure(path: Path) -> Failure | None:
+    """Why an attempt failed; None where nobody wrote it, or not so that it can be read."""
+    try:
+        failure = Failure(**json.loads(_bounded(path)))
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    texts = (failure.key, failure.name, failure.reason, failure.category, failure.phase, failure.traceback)
+    numbers = (failure.seconds, failure.max_rss_mb, failure.attempt)
+    whole = all(isinstance(text, str) for text in texts) and all(isinstance(number, int | float) for number in numbers)
+    return failure if whole else None
+
+
+def _bounded(path: Path) -> bytes:
+    # without O_NONBLOCK, opening a pipe that nobody writes into waits for ever
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:  # noqa: PTH123 (a handle)
+        about = os.fstat(stream.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError("it is no plain file")
+        if about.st_size > LARGEST:
+            raise ValueError(f"it has more than {LARGEST >> 20} MiB")
+        return stream.read(LARGEST)
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:

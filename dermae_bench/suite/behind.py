@@ -53,22 +53,27 @@ def behind_classifier(suite: Mapping[str, Any], name: str, train: str | Sequence
 
 def seen_through_others(suite: Mapping[str, Any], classifier: Any) -> Iterator[tuple[str, Any]]:
     """(through whom, image sets) that a classifier learns from besides its own training set, at any depth."""
-    classifiers, pretrained = ({at[1]: entry for at, entry in specs(suite, s)} for s in ("classifiers", "pretrained"))
-    generators = {at[1]: entry for at, entry in specs(suite, "generators")}
     visited: set[str] = set()
-    while isinstance(classifier, str) and classifier in classifiers and classifier not in visited:
+    while (entry := _spec(suite, "classifiers", classifier)) is not None and classifier not in visited:
         visited.add(classifier)
-        entry = classifiers[classifier]
-        encoder = pretrained.get(str(entry.get("init")))
+        encoder = _spec(suite, "pretrained", entry.get("init"))
         if encoder is not None:
             yield f"its encoder {entry['init']!r}", encoder.get("images")
         source, teacher = entry.get("from"), entry.get("teacher")
-        if isinstance(source, dict) and source.get("generator") in generators:
-            yield f"the generator {source['generator']!r}", generators[source["generator"]].get("images")
+        name = source.get("generator") if isinstance(source, dict) else None
+        generator = _spec(suite, "generators", name)
+        if generator is not None:
+            yield f"the generator {name!r}", generator.get("images")
         if not isinstance(teacher, dict):
             return
         classifier = teacher.get("classifier")
         yield f"its teacher {classifier!r}", teacher.get("train")
+
+
+def _spec(suite: Mapping[str, Any], section: str, name: Any) -> Mapping[str, Any] | None:
+    held = suite.get(section)
+    entry = held.get(name) if isinstance(held, dict) and isinstance(name, str) else None
+    return entry if isinstance(entry, dict) else None
 
 
 def judge_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from dermae_bench.plugin.checking import Finding
 from dermae_bench.suite.places import SPLITS, entries, specs, texts
 
 Key = tuple[str, str]
 """(section, name)."""
+Node = TypeVar("Node", bound=Hashable)
 
 
-def _edges(suite: Mapping[str, Any]) -> dict[Key, list[Key]]:
+def edges_of(suite: Mapping[str, Any]) -> dict[Key, list[Key]]:
     edges: dict[Key, list[Key]] = {}
 
     def images(value: Any) -> list[Key]:
@@ -37,9 +38,29 @@ def _edges(suite: Mapping[str, Any]) -> dict[Key, list[Key]]:
     return edges
 
 
+def inner_first(edges: Mapping[Node, Iterable[Node]]) -> list[Node]:
+    """Every node after those that it leads to, as far as nothing goes in a circle."""
+    order: dict[Node, None] = {}
+    seen: set[Node] = set()
+    for start in edges:
+        # an own stack: a chain may be longer than Python's
+        todo = [(start, iter(edges[start]))] if start not in seen else []
+        seen.add(start)
+        while todo:
+            node, rest = todo[-1]
+            following = next((one for one in rest if one in edges and one not in seen), None)
+            if following is None:
+                order[node] = None
+                todo.pop()
+            else:
+                seen.add(following)
+                todo.append((following, iter(edges[following])))
+    return list(order)
+
+
 def circle_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
     """Everything that would have to be made before itself."""
-    edges = _edges(suite)
+    edges = edges_of(suite)
     order = {key: i for i, key in enumerate(edges)}
     finished: set[Key] = set()
     for start in edges:

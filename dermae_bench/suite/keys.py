@@ -22,16 +22,28 @@ SHARED = (
     "plugin/images.py",
     "plugin/data.py",
     "plugin/weights.py",
+    "plugin/unpickling.py",
     "scoring/labels.py",
 )
 """Harness sources that decide how any stage reads images and labels."""
 
 HARNESS: Mapping[str, tuple[str, ...]] = {
-    "prepare": ("execute/stages/prepare.py", "plugin/decode.py", "plugin/splits.py"),
+    "prepare": (
+        "execute/stages/prepare.py",
+        "execute/blocks.py",
+        "plugin/decode.py",
+        "plugin/jpeg.py",
+        "plugin/png.py",
+        "plugin/unreadable.py",
+        "plugin/splits.py",
+    ),
     "train": (
         "execute/stages/train.py",
         "execute/stages/teaching.py",
+        "execute/stages/logits.py",
         "execute/run.py",
+        "execute/state.py",
+        "execute/finite.py",
         "execute/steps.py",
         "execute/averaging.py",
         "plugin/contracts.py",
@@ -39,12 +51,32 @@ HARNESS: Mapping[str, tuple[str, ...]] = {
         "plugin/schedules.py",
         *SHARED,
     ),
-    "sample": ("execute/stages/sample.py", "execute/steps.py", "plugin/noise.py", "plugin/contracts.py", *SHARED),
-    "extract": ("execute/stages/extract.py", "plugin/extractor.py", "plugin/moments.py", *SHARED),
-    "predict": ("execute/stages/predict.py", "plugin/contracts.py", *SHARED),
+    "sample": (
+        "execute/stages/sample.py",
+        "execute/blocks.py",
+        "execute/steps.py",
+        "plugin/noise.py",
+        "plugin/contracts.py",
+        *SHARED,
+    ),
+    "extract": (
+        "execute/stages/extract.py",
+        "execute/blocks.py",
+        "plugin/extractor.py",
+        "plugin/moments.py",
+        *SHARED,
+    ),
+    "predict": (
+        "execute/stages/predict.py",
+        "execute/stages/logits.py",
+        "execute/blocks.py",
+        "plugin/contracts.py",
+        *SHARED,
+    ),
     "score": (
         "execute/stages/score.py",
         "execute/stages/extract.py",
+        "execute/blocks.py",
         "plugin/measures.py",
         "plugin/moments.py",
         "scoring/deriving.py",
@@ -96,9 +128,10 @@ class Identities:
             DataMissing: a path that is given names nothing.
         """
         hashed: Any = _copied(value)
-        for place, kind, text in paths_in(value, schema):
-            path = Path(text).expanduser()
-            digest = self.contents.folder(path) if kind == "folder" else self.contents.file(path)
+        paths = [(place, kind, Path(text).expanduser()) for place, kind, text in paths_in(value, schema)]
+        named = [path for _, _, path in paths]
+        for place, kind, path in paths:
+            digest = self.contents.folder(path, named) if kind == "folder" else self.contents.file(path)
             holder = hashed
             for step in place[:-1]:
                 holder = holder[step]

@@ -6,11 +6,13 @@ samples of a generator have those of its task and of the tasks below.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from dermae_bench.plugin.checking import Finding, Path, suggestion
-from dermae_bench.suite.circles import circle_findings
+from dermae_bench.suite.circles import inner_first
 from dermae_bench.suite.places import SPLITS, specs, texts
 
 Tasks = Mapping[str, Mapping[str, Any]]
@@ -36,17 +38,22 @@ class Lineage:
 
     def twice(self, names: Any) -> list[str]:
         """Real splits that the named image sets, joined, hold more than once."""
-        found: dict[str, int] = {}
-
-        def walk(value: Any, above: tuple[str, ...]) -> None:
-            for _, name in texts(value, ()):
-                if name in SPLITS:
-                    found[name] = found.get(name, 0) + 1
-                elif name not in above:
-                    walk(self.sets.get(name), (*above, name))
-
-        walk(names, ())
+        found: Counter[str] = Counter()
+        for _, name in texts(names, ()):
+            found.update([name] if name in SPLITS else self._splits.get(name, ()))
         return [name for name, count in found.items() if count > 1]
+
+    @cached_property
+    def _splits(self) -> Mapping[str, tuple[str, ...]]:
+        """Image set -> the real splits that it holds, each named twice at most."""
+        held = {name: [inner for _, inner in texts(entry, ())] for name, entry in self.sets.items()}
+        found: dict[str, tuple[str, ...]] = {}
+        for name in inner_first(held):
+            counts: Counter[str] = Counter()
+            for inner in held[name]:
+                counts.update([inner] if inner in SPLITS else found.get(inner, ()))
+            found[name] = tuple(split for split, count in counts.items() for _ in range(min(count, 2)))
+        return found
 
     def _joined(self, names: Any) -> tuple[frozenset[str], frozenset[Samples]]:
         found = [self._one(name) for _, name in texts(names, ())]
@@ -95,6 +102,11 @@ class Lineage:
         task = entry.get("task") if isinstance(entry, dict) else None
         return task if isinstance(task, str) else None
 
+    def answering(self, source: Mapping[str, Any]) -> str | None:
+        """The generator that a classifier's `from:` names, where it is one of the suite."""
+        name = source.get("generator")
+        return name if isinstance(name, str) and isinstance(self.generators.get(name), dict) else None
+
 
 def reaches(tasks: Tasks, source: str | None, target: str) -> bool:
     """Whether a label of `source` gives one of `target`: the same task, or one above it."""
@@ -135,8 +147,7 @@ def _scored(lineage: Lineage, entry: Mapping[str, Any], train: Any, tasks: Tasks
 
 
 def lineage_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
-    """Circles, and training on images that are scored."""
-    yield from circle_findings(suite)
+    """Training on images that are scored, or twice on the same; of a suite in which nothing goes in a circle."""
     lineage = Lineage(suite)
     uses: list[tuple[Path, Any]] = []
     for section, key in (("generators", "images"), ("pretrained", "images"), ("rows", "train")):
@@ -194,8 +205,7 @@ def _derived(lineage: Lineage, tasks: Tasks) -> Iterator[Finding]:
                 if not reaches(tasks, derive, task):
                     hint = _from_above(tasks, task)
                     yield Finding((*at, "derive"), f"no map leads from task {derive!r} to task {task!r}", hint)
-        elif isinstance(source, dict) and source.get("generator") in lineage.generators:
-            name = source["generator"]
+        elif isinstance(source, dict) and (name := lineage.answering(source)) is not None:
             for task in wanted:
                 if lineage.task_of(name) is not None and not reaches(tasks, lineage.task_of(name), task):
                     message = f"generator {name!r} answers {lineage.task_of(name)!r}; no map leads to task {task!r}"
@@ -212,16 +222,12 @@ def _row(
     entry, train = known[name], row.get("train")
     source = entry.get("from")
     if isinstance(source, dict):
-        images = lineage.generators.get(source.get("generator", ""), {}).get("images")
+        generator = lineage.answering(source)
+        images = None if generator is None else lineage.generators[generator].get("images")
         if images is not None and [n for _, n in texts(images, ())] != [n for _, n in texts(train, ())]:
-            message = (
-                f"{name!r} is the generator {source['generator']!r}, which is fitted on other images than this row says"
-            )
-            yield Finding(
-                (*at, "train"),
-                message,
-                f"train: {images if isinstance(images, str) else '[' + ', '.join(images) + ']'}",
-            )
+            message = f"{name!r} is the generator {generator!r}, which is fitted on other images than this row says"
+            fitted = images if isinstance(images, str) else f"[{', '.join(name for _, name in texts(images, ()))}]"
+            yield Finding((*at, "train"), message, f"train: {fitted}")
         return
     derive, teacher = entry.get("derive"), entry.get("teacher")
     wanted = [derive] if isinstance(derive, str) else [task for _, task in texts(lineage.suite.get("tasks"), ())]
@@ -251,7 +257,7 @@ def _teacher(
     for task in labelled:
         answers = its.get("derive") or task
         if isinstance(source, dict):
-            answers = lineage.task_of(source.get("generator", "")) or task
+            answers = lineage.task_of(lineage.answering(source) or "") or task
         if answers != task:
             message = f"{name!r} is trained on {task!r}, but its teacher {teacher['classifier']!r} answers {answers!r}"
             yield Finding((*place, "classifier"), message, f"add `derive: {answers}` to {name!r}, or choose another")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,21 @@ from dermae_bench.errors import DataMissing, PluginError, Problem, SuiteError
 from dermae_bench.plugin.checking import Finding, check, near, paths_in, shown, suggestion
 from dermae_bench.plugin.params import build, schema_of
 from dermae_bench.suite.behind import judge_findings
+from dermae_bench.suite.circles import circle_findings
+from dermae_bench.suite.extent import extent_findings
 from dermae_bench.suite.lineage import Tasks, lineage_findings, task_findings
 from dermae_bench.suite.merge import with_preset, with_setting
 from dermae_bench.suite.names import NAME, name_findings
 from dermae_bench.suite.plugged import Cards, Plugged
+from dermae_bench.suite.resources import resource_findings
 from dermae_bench.suite.spec import RESERVED, Suite
 from dermae_bench.suite.weights import absolute, content_findings, resolve_names, weights_paths
 from dermae_bench.suite.yaml import Node, read_file
 
 MOST_PROBLEMS = 100
 """Problems that are shown of one suite; a file that is no suite may have thousands."""
+LONGEST_NAME, LONGEST_PATH = 255, 4_095
+"""Bytes of a file's name, and of a path."""
 
 At = tuple[str | int, ...]
 TasksOf = Callable[[str, Mapping[str, Any]], Tasks | None]
@@ -98,11 +104,19 @@ def load_suite(
         merged, more = with_setting(merged, setting)
         problems += more
     resolved, findings = _typed(merged)
-    findings += [*name_findings(resolved), *lineage_findings(resolved), *judge_findings(resolved)]
-    given = _plug(resolved, catalog, findings)
-    findings += content_findings(resolved, file_digest)
-    if tasks_of is not None:
-        findings += _tasks(resolved, findings, tasks_of)
+    findings += [*_some(name_findings(resolved)), *resource_findings(resolved)]
+    circles = _some(circle_findings(resolved))
+    too_much = extent_findings(resolved, bool(circles))
+    findings += [*circles, *too_much]
+    given: list[tuple[At, str, str]] = []
+    if not too_much:
+        # what follows takes time in proportion to what the suite asks for
+        findings += [] if circles else [*_some(lineage_findings(resolved)), *_some(judge_findings(resolved))]
+        given = _plug(resolved, catalog, findings)
+        unopenable = list(_unopenable(given))
+        findings += unopenable or list(content_findings(resolved, file_digest))
+        if tasks_of is not None and not circles:
+            findings += _tasks(resolved, findings, tasks_of)
     problems += [_problem(merged, finding) for finding in findings]
     if problems:
         raise SuiteError(_sorted(problems, [str(path), *(f"--set {setting}" for setting in sets)]))
@@ -112,7 +126,8 @@ def load_suite(
 
 
 def settings_digest(loaded: LoadedSuite) -> str | None:
-    """8 hex digits of what `--set` changed; None when it changed nothing, or only where paths lead."""
+    """8 hex digits of what `--set` changed; None when it changed nothing, or only where paths lead or what stages may
+    take."""
     return loaded.digest
 
 
@@ -141,14 +156,11 @@ def _value_at(value: Any, at: At) -> Any:
 def _read(path: Path) -> tuple[Node, list[Problem]]:
     try:
         root, problems = read_file(path)
-    except FileNotFoundError:
+    except DataMissing:
         near = path.parent.glob("*.y*ml") if path.parent.is_dir() else ()
         close = difflib.get_close_matches(path.name, [other.name for other in near], n=1)
         hint = f"did you mean {path.parent / close[0]}?" if close else None
         raise SuiteError([Problem(f"there is no suite file {path}", hint=hint)]) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SuiteError([Problem(f"the suite file {path} cannot be read: {reason}")]) from None
     if root is not None and not isinstance(root.value, dict):
         problems.append(
             root.problem(f"a suite is a mapping of keys, not {shown(root.plain())}", "start with `version: 1`")
@@ -157,6 +169,11 @@ def _read(path: Path) -> tuple[Node, list[Problem]]:
     if root is None:
         raise SuiteError(_sorted(problems, [str(path)]))
     return root, problems
+
+
+def _some(findings: Iterable[Finding]) -> list[Finding]:
+    """A file that is no suite may have thousands of mistakes: some will do."""
+    return list(islice(findings, 2 * MOST_PROBLEMS))
 
 
 def _preset_problems(root: Node, problems: list[Problem]) -> tuple[str, ...]:
@@ -175,7 +192,9 @@ def _preset_problems(root: Node, problems: list[Problem]) -> tuple[str, ...]:
             problems.append(body.problem(f"expected a mapping, got {shown(body.plain())}"))
         for key, node in body.value.items() if isinstance(body.value, dict) else ():
             if key not in words and key not in RESERVED[""]:
-                problems.append(node.problem(f"unknown key {key!r}", suggestion(key, words, "valid keys"), on_key=True))
+                # nobody reads the thousandth, and looking for each takes time
+                meant = suggestion(key, words, "valid keys") if len(problems) < 2 * MOST_PROBLEMS else None
+                problems.append(node.problem(f"unknown key {key!r}", meant, on_key=True))
     return tuple(presets.value)
 
 
@@ -206,6 +225,10 @@ def _typed(root: Node) -> tuple[dict[str, Any], list[Finding]]:
             continue
         name = section.removesuffix(".*")
         held = plain.get(name)
+        if name == section:
+            if name in plain:
+                search((name,), plain, name, words)
+            continue
         keys: Iterable[Any] = (
             list(held) if isinstance(held, dict) else range(len(held)) if isinstance(held, list) else ()
         )
@@ -220,13 +243,17 @@ def _typed(root: Node) -> tuple[dict[str, Any], list[Finding]]:
     kept = {key: value for key, value in plain.items() if key not in RESERVED[""]}
     resolved, found = check(kept, schema_of(Suite, free=True))
     resolved.pop("presets", None)
+    unknown = 0
     for finding in found:
-        if any(finding.path[:n] in hidden for n in (2, 3)) or (
+        if any(finding.path[:n] in hidden for n in (1, 2, 3)) or (
             lacks_dataset and not finding.path and "'dataset'" in finding.message
         ):
             continue
         findings.append(finding)
-        meant = near(str(finding.path[0]), resolved) if finding.on_key and len(finding.path) == 1 else None
+        if not finding.on_key or len(finding.path) != 1 or unknown == MOST_PROBLEMS:
+            continue
+        unknown += 1
+        meant = near(str(finding.path[0]), resolved)
         if meant is not None and meant not in kept:
             # a section with a typo in its name is not empty: what refers to it is no mistake
             resolved[meant] = None
@@ -241,6 +268,16 @@ def _plug(resolved: dict[str, Any], catalog: Cards | None, findings: list[Findin
     plugged.settle()
     findings += [*plugged.findings, *resolve_names(resolved, plugged.paths)]
     return found + plugged.paths
+
+
+def _unopenable(given: Iterable[tuple[At, str, str]]) -> Iterable[Finding]:
+    """Paths that no file can have: every question about one would be a fault of the storage."""
+    for at, _, text in given:
+        data = text.encode("utf-8", "surrogatepass")
+        if len(data) > LONGEST_PATH or max(map(len, data.split(b"/"))) > LONGEST_NAME:
+            message = f"{text[:60]!r}... is too long for a path"
+            hint = f"at most {LONGEST_NAME} bytes a name and {LONGEST_PATH:,} in all"
+            yield Finding(at, message, hint)
 
 
 def _tasks(resolved: Mapping[str, Any], findings: Sequence[Finding], tasks_of: TasksOf) -> list[Finding]:
@@ -292,6 +329,7 @@ def _digest(
     paths = {at for at, _, _ in given}
     # a path may lead elsewhere; giving one where there was none is another matter
     moved = {at for at in paths if isinstance(old.get(at), str)}
+    moved |= {at for at in {**old, **new} if at[0] == "resources"}
     changed = [[list(at), new.get(at)] for at in {**old, **new} if at not in moved and _changed(old, new, at)]
     return digest_of(sorted(changed, key=lambda entry: str(entry[0])))[:8] if changed else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -66,8 +67,9 @@ def metric_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
                 place = (*at, key, "bands") if key else (*at, "bands")
                 yield Finding(place, "bands need ascending limits, at least one", "for example bands: [40, 60]")
             join = held.get("join") if isinstance(held, dict) else None
-            values = [v for part in join.values() if isinstance(part, list) for v in part] if join else []
-            twice = sorted({value for value in values if values.count(value) > 1}, key=str)
+            parts = join.values() if isinstance(join, dict) else ()
+            values = Counter(v for part in parts if isinstance(part, list) for v in part if isinstance(v, str | int))
+            twice = sorted((value for value, count in values.items() if count > 1), key=str)
             if twice:
                 place = (*at, key, "join") if key else (*at, "join")
                 yield Finding(place, f"{twice[0]!r} stands in two subgroups", "each value belongs to one")
@@ -75,7 +77,9 @@ def metric_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _only_samples(suite: Mapping[str, Any], at: Path, entry: Mapping[str, Any]) -> Iterator[Finding]:
     """What learns from a teacher, an encoder or another generator does not learn from these samples alone."""
-    found = dict(specs(suite, "classifiers")).get(("classifiers", str(entry.get("classifier"))), {})
+    held = suite.get("classifiers")
+    entered = held.get(str(entry.get("classifier"))) if isinstance(held, dict) else None
+    found: Mapping[str, Any] = entered if isinstance(entered, dict) else {}
     for key, what in (("teacher", "a teacher"), ("init", "a pretrained encoder"), ("from", "a joint generator")):
         if found.get(key) is not None:
             message = f"{CAS} is of a classifier that learns from samples alone; {entry['classifier']!r} has {what}"

@@ -63,11 +63,15 @@ def _seeds_and_tasks(suite: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         if not seeds:
             yield Finding(("seeds", role), f"at least one {role} seed is needed")
+        earlier: set[int] = set()
         for i, seed in enumerate(seeds):
-            if isinstance(seed, int) and seed < 0:
+            if not isinstance(seed, int):
+                continue
+            if seed < 0:
                 yield Finding(("seeds", role, i), f"seed {seed} is negative")
-            elif seed in seeds[:i]:
+            elif seed in earlier:
                 yield Finding(("seeds", role, i), f"seed {seed} is given twice")
+            earlier.add(seed)
     if suite.get("tasks") == []:
         yield Finding(("tasks",), "at least one task is needed")
 

@@ -71,6 +71,7 @@ class Planner:
         inputs: Mapping[str, Stage] | None = None,
         *,
         disk_bytes: int = 0,
+        scratch_bytes: int = 0,
         steps: int = 0,
     ) -> Stage:
         """Make a stage, or find the one with the same key; `hashed` is None while data are missing."""
@@ -94,6 +95,7 @@ class Planner:
             inputs=inputs,
             plugins=plugins,
             disk_bytes=disk_bytes,
+            scratch_bytes=scratch_bytes,
             steps=steps,
             key=key,
         )
@@ -124,13 +126,15 @@ class Planner:
         card = self.catalog.card("dataset", spec.plugin)
         hashed = self.hashed(spec.params, card)
         work = {"plugin": card.name, "params": self.identities.absolute(spec.params, card.params)}
+        pixels = sum(self.drawing.size(split) for split in SPLITS) * 3 * self.image_size**2
         self._prepared = self.add(
             "prepare",
             f"prepare/{card.name}",
             work,
             None if hashed is None else {"plugin": card.name, "params": hashed},
             [card],
-            disk_bytes=sum(self.drawing.size(split) for split in SPLITS) * 3 * self.image_size**2,
+            disk_bytes=pixels,
+            scratch_bytes=pixels,
         )
         return self._prepared
 

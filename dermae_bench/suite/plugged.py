@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 from dermae_bench.errors import PluginError
@@ -43,6 +44,8 @@ _KIND_OF = {
     "classifiers": "classifier",
     "extractors": "extractor",
 }
+MOST_HINTS = 200
+"""Mistakes of a suite whose hints name what would be right."""
 _NO_OPTIONS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
@@ -123,11 +126,19 @@ class Plugged:
         return found
 
     def _unusable(self, kind: str, name: str, error: PluginError) -> Finding:
-        known = name.rpartition(":")[0].endswith(".py") or name in self.catalog.names()
+        known = name.rpartition(":")[0].endswith(".py") or name in self._known
         if known:
             return Finding((), error.message, error.hint)
-        hint = suggestion(name, self.catalog.names(kind), f"{kind}s")
+        hint = self._hint(name, lambda: self.catalog.names(kind), f"{kind}s")
         return Finding((), f"unknown {kind} {name!r}", f"{hint}; one of your own needs --plugins-dir DIR")
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.catalog.names())
+
+    def _hint(self, word: str, names: Callable[[], Iterable[str]], label: str) -> str:
+        # nobody reads the thousandth, and looking for each takes time
+        return suggestion(word, names(), label) if len(self.findings) < MOST_HINTS else f"see the other {label}"
 
     def _entry(self, kind: str, at: Path, entry: dict[str, Any]) -> Card | None:
         card = self._card(kind, entry.get("plugin"), (*at, "plugin"))
@@ -162,8 +173,8 @@ class Plugged:
             message = f"missing key 'teacher' in {dotted(at)}: {entry['plugin']!r} learns from a teacher"
             self.findings.append(Finding(at, message, "teacher: {classifier: NAME, train: IMAGE_SET}"))
         elif teaching == "none" and given:
-            others = [name for name in self.catalog.names("classifier") if self._may_learn(name)]
-            hint = suggestion("", others, "classifiers that do")
+            others = (name for name in self.catalog.names("classifier") if self._may_learn(name))
+            hint = self._hint("", lambda: others, "classifiers that do")
             message = f"{entry['plugin']!r} does not learn from a teacher"
             self.findings.append(Finding((*at, "teacher"), message, hint, on_key=True))
 
@@ -207,8 +218,8 @@ class Plugged:
         source = entry.get("from")
         name = source.get("generator") if isinstance(source, dict) else None
         if isinstance(name, str) and name in generators and not generators[name].flags.get("joint"):
-            joint = sorted(other for other, card in generators.items() if card.flags.get("joint"))
-            hint = suggestion("", joint, "joint generators of this suite")
+            others = (other for other, card in generators.items() if card.flags.get("joint"))
+            hint = self._hint("", lambda: others, "joint generators of this suite")
             message = f"generator {name!r} gives no predictions: it is not a joint model"
             self.findings.append(Finding((*at, "from", "generator"), message, hint))
 
@@ -258,16 +269,15 @@ class Plugged:
         card = self._card("metric", name, at)
         if card is None:
             if self.findings[before].message.startswith("unknown"):
-                valid = [*self._metrics_of(role), *(PLANNED if role == "sample" else ())]
-                self.findings[before] = Finding(
-                    at, f"unknown {role} metric {name!r}", suggestion(name, valid, f"{role} metrics")
-                )
+                more = PLANNED if role == "sample" else ()
+                hint = self._hint(name, lambda: [*self._metrics_of(role), *more], f"{role} metrics")
+                self.findings[before] = Finding(at, f"unknown {role} metric {name!r}", hint)
             return None
         if card.flags.get("metric") == role:
             return card
         its = card.flags.get("metric")
         message = f"{name!r} is a {its} metric, not a {role} metric"
-        self.findings.append(Finding(at, message, suggestion("", self._metrics_of(role), f"{role} metrics")))
+        self.findings.append(Finding(at, message, self._hint("", lambda: self._metrics_of(role), f"{role} metrics")))
         return None
 
     def _metrics_of(self, role: str) -> list[str]:

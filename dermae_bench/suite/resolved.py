@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from pathlib import PurePath
 from typing import Any
 
@@ -17,6 +18,10 @@ _HEAD = """\
 # What was run: preset and settings merged in, defaults written out. Loads to the same suite.
 # Paths are as given, except that those outside of the working folder are written data/<last part>.
 """
+
+
+_UNSEEN = re.compile("[\u00ad\u0085\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ue000-\uf8ff\ufeff\ufff9-\ufffb]")
+"""Letters without a glyph, and those that turn a line around, which the YAML library would write as they are."""
 
 
 def suite_to_yaml(loaded: LoadedSuite) -> str:
@@ -38,7 +43,8 @@ def suite_to_yaml(loaded: LoadedSuite) -> str:
     text: str = yaml.dump(
         resolved, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None
     )
-    return _HEAD + text
+    # such letters stand between double quotes alone, see `_text`
+    return _HEAD + _UNSEEN.sub(lambda found: f"\\u{ord(found.group()):04X}", text)
 
 
 def suite_schema() -> dict[str, Any]:
@@ -67,7 +73,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    quoted = not isinstance(scalar(text), str)
+    quoted = not isinstance(scalar(text), str) or _UNSEEN.search(text) is not None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if quoted else None)
 
 

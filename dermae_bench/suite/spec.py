@@ -239,6 +239,45 @@ class PredictionMetricSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageResources:
+    """What stages of one kind may take; what is not said is as for all kinds."""
+
+    wall: str | float | None = None
+    """Longest time of one attempt: 90s, 30m, 12h, 2d, or seconds; `off` for no limit."""
+    silence: str | float | None = None
+    """Longest time without a sign of life (a step, a phase, a line of output), written like `wall`."""
+    mem: str | float | None = None
+    """Most memory of an attempt and all its processes: 800MiB, 12GiB, 16GB, or bytes; `off` for no limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What stages may take before they are stopped; in no key. A kind of stage may have limits of its own."""
+
+    wall: str | float | None = None
+    """Longest time of one attempt: 90s, 30m, 12h, 2d, or seconds; `--timeout` goes before it."""
+    silence: str | float | None = "1h"
+    """Longest time without a sign of life (a step, a phase, a line of output), written like `wall`; `off` for no
+    limit."""
+    mem: str | float | None = None
+    """Most memory of an attempt and all its processes: 800MiB, 12GiB, 16GB, or bytes."""
+    prepare: StageResources | None = None
+    """For preparing data."""
+    train: StageResources | None = None
+    """For fits."""
+    sample: StageResources | None = None
+    """For drawing images."""
+    extract: StageResources | None = None
+    """For features."""
+    predict: StageResources | None = None
+    """For predictions."""
+    score: StageResources | None = None
+    """For metrics and lints."""
+    cost: StageResources | None = None
+    """For counting costs."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Suite:
     """A whole suite. Names in one section are unique; `train`, `val` and `test` are always image sets."""
 
@@ -260,6 +299,8 @@ class Suite:
     """CPU threads a stage; part of its key, since it changes the last bit."""
     compile: Literal[False] = False
     """Whether models are compiled; not yet."""
+    resources: Resources = field(default_factory=Resources)
+    """What stages may take before they are stopped; in no key."""
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     """Name -> what one fit may spend."""
     weights: Mapping[str, WeightsSpec] = field(default_factory=dict)
@@ -295,7 +336,9 @@ class Suite:
 
 
 RESERVED: Mapping[str, tuple[str, ...]] = {
-    "": ("datasets", "evaluate_on", "captions", "resources"),
+    "": ("datasets", "evaluate_on", "captions"),
+    "resources": ("threads", "gpus", "nodes"),
+    "resources.*": ("threads", "gpus", "nodes"),
     "image_sets.*": ("from", "fraction"),
     "rows.*": ("sweep",),
     "extractors.*": ("from",),

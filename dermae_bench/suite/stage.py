@@ -32,6 +32,8 @@ class Stage:
     """Plugin name -> {name, module, file}: how the attempt imports it."""
     disk_bytes: int = 0
     """What its files need, estimated; 0 where it is small or unknown."""
+    scratch_bytes: int = 0
+    """What lies beside them for a moment while it runs: the blocks that its one array is joined of."""
     steps: int = 0
     """Budget steps or images, for the progress display and for cost estimates."""
     key: str = ""

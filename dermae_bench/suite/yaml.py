@@ -13,10 +13,16 @@ from typing import Any
 
 import yaml
 
+from dermae_bench.bounded.files import Unreadable, read_bytes
+from dermae_bench.bounded.texts import decoded
 from dermae_bench.errors import Place, Problem
 
 LARGEST = 1 << 20
 DEEPEST = 50
+MOST_VALUES = 50_000
+"""Keys, values, lists and mappings of a suite; those of the papers have some hundreds."""
+_LONGEST_MESSAGE, _LONGEST_HINT = 600, 4_000
+_MOST_PROBLEMS = 1_000
 
 _INTEGER = re.compile(r"[-+]?[0-9][0-9_]*", re.ASCII)
 _BASED = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+", re.ASCII)
@@ -44,9 +50,13 @@ class Source:
         written = self.lines[line - 1] if line <= len(self.lines) else ""
         # a caret far to the right of a terminal helps nobody
         source = _CONTROL.sub("\ufffd", written.replace("\t", " ")[: column + 100]) if column <= 200 else None
-        # what is quoted from a file must not steer a terminal
-        place = Place(_CONTROL.sub("\ufffd", self.name), line, column)
-        return Problem(_CONTROL.sub("\ufffd", message), place, source, _CONTROL.sub("\ufffd", hint) if hint else None)
+        place = Place(_shown(self.name, _LONGEST_HINT), line, column)
+        return Problem(_shown(message, _LONGEST_MESSAGE), place, source, _shown(hint, _LONGEST_HINT) if hint else None)
+
+
+def _shown(text: str, longest: int) -> str:
+    """What is quoted from a file must neither steer a terminal nor fill it."""
+    return _CONTROL.sub("\ufffd", text if len(text) <= longest else text[: longest - 1] + "\u2026")
 
 
 class Node:
@@ -89,24 +99,19 @@ def scalar(text: str) -> Any:
 
 
 def read_file(path: Path) -> tuple[Node | None, list[Problem]]:
-    """Read a suite file; see `read_text`. Raises OSError as the file system gives it."""
-    name = str(path)
-    with path.open("rb") as file:
-        data = file.read(LARGEST + 1)
-    first = Source(name, "")
-    if len(data) > LARGEST:
-        return None, [
-            first.problem(1, 1, "the file is larger than 1 MiB", "a suite is a short text; is this the right file?")
-        ]
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return None, [first.problem(1, 1, "the file is UTF-16", "save it as UTF-8")]
+    """Read a suite file; see `read_text`.
+
+    Raises:
+        DataMissing: it is not there.
+    """
+    name, data = str(path), b""
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8-sig")
-        source = Source(name, data.decode("utf-8-sig", "replace"))
-        place = before.count("\n") + 1, len(before) - before.rfind("\n")
-        return None, [source.problem(*place, f"byte 0x{data[error.start]:02x} is not UTF-8", "save the file as UTF-8")]
+        data = read_bytes(path, LARGEST)
+        text = decoded(data, path)
+    except Unreadable as error:
+        hint = error.hint or "a suite is a short text; is this the right file?"
+        source = Source(name, data.decode("utf-8-sig", "replace") if error.line is not None else "")
+        return None, [source.problem(error.line or 1, error.column or 1, error.reason, hint)]
     return read_text(text, name)
 
 
@@ -170,7 +175,7 @@ class _Reader:
         self.problems.append(self.source.problem(mark.line + 1, mark.column + 1, message, hint))
 
     def read(self, text: str) -> Node | None:
-        source, root, aliases = self.source, None, 0
+        source, root, aliases, values = self.source, None, 0, 0
         # one frame an open collection: the node, and for mappings the key that waits for its value
         stack: list[Node] = []
         keys: list[Any] = []
@@ -182,8 +187,14 @@ class _Reader:
         while type(event := next_event()) is not stream_end:
             kind = type(event)
             if kind is scalar_event or kind is mapping_start or kind is sequence_start:
+                values += 1
+                if values > MOST_VALUES:
+                    self.note(event.start_mark, f"more than {MOST_VALUES:,} values", "a suite is a short text")
+                    return None
                 if event.anchor is not None or event.tag is not None:
                     self._refuse(event, anchors)
+                    if len(self.problems) > _MOST_PROBLEMS:
+                        return None
                 if kind is scalar_event:
                     value = event.value if event.style else scalar(event.value)
                     node = Node(value, event.start_mark, source)

@@ -36,6 +36,7 @@ class Silent:
         self.moments.append(time.perf_counter())
 
     def cached(self, count: int) -> None: ...
+    def note(self, text: str) -> None: ...
     def failed(self, key8: str, name: str, reason: str) -> None:
         raise AssertionError(f"{name}: {reason}")
 

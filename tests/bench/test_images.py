@@ -47,7 +47,7 @@ def test_preparing_images(
         folder = tmp_path / str(next(runs))
         out = folder / "out"
         out.mkdir(parents=True)
-        spec = {"work": work, "plugins": {"image-folder": reference}}
+        spec = {"key": "0", "work": work, "plugins": {"image-folder": reference}}
         assert prepare(StageContext(folder=folder, spec=spec, out=out))["n"] == COUNT
 
     def peer() -> None:

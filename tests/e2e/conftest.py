@@ -7,7 +7,7 @@ import fcntl
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,12 +73,18 @@ def lent(backend: Any, folder: Path) -> Iterator[None]:
     """Inside, commands start in `folder`, know the plugins of these tests, and run their stages on `backend`."""
 
     class Borrowed:
-        """The session's backend; closing it is not for a run."""
+        """The session's backend; closing it is not for a run. One with secrets of its own is really made."""
+
+        def __init__(self, *, pass_env: Collection[str] = ()) -> None:
+            self._own = type(backend)(pass_env=pass_env) if pass_env else None
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(backend, name)
+            return getattr(self._own or backend, name)
 
-        def close(self) -> None:
+        def close(self, *, hurry: bool = False) -> None:
+            if self._own is not None:
+                self._own.close(hurry=hurry)
+                return
             for attempt in list(backend.running):
                 backend.kill(attempt)
 

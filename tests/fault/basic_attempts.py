@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dermae_bench.execute import executor
+from dermae_bench.execute import executor, waiting
 from dermae_bench.execute.executor import Executor, Options
 from dermae_bench.execute.local import LocalBackend
 from dermae_bench.store.artifacts import Store
@@ -48,24 +49,33 @@ def attempt(folder: Path) -> None:
 
 
 class Silent:
-    """A display that shows nothing."""
+    """A display that shows nothing and keeps the notes, also in a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.notes: list[str] = []
+        self.file = file
 
     def started(self, key8: str, name: str) -> None: ...
     def update(self, key8: str, status: Mapping[str, Any]) -> None: ...
     def finished(self, key8: str, name: str, seconds: float) -> None: ...
     def cached(self, count: int) -> None: ...
     def failed(self, key8: str, name: str, reason: str) -> None: ...
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        with self.file.open("a") as notes:
+            notes.write(text + "\n")
 
 
 def main(root: str, seconds: str) -> None:
     """Walk the plan and print what became of it."""
     os.environ["STAGE_SECONDS"] = seconds
     executor.CALL = "basic_attempts:attempt"
-    outcome = Executor(Store(Path(root)), lambda: LocalBackend(preload=("json",)), Silent(), Options(jobs=2)).run(
-        plan()
-    )
+    waiting.WAIT_SECONDS = float(os.environ.get("WAIT_SECONDS", waiting.WAIT_SECONDS))
+    shown = Silent(Path(root).with_name("notes.log"))
+    backend = functools.partial(LocalBackend, preload=("basic_attempts",))
+    outcome = Executor(Store(Path(root)), backend, shown, Options(jobs=2)).run(plan())
     words = {"cached": outcome.cached, "done": len(outcome.done), "failed": len(outcome.failed)}
-    print(json.dumps({**words, "blocked": len(outcome.blocked), "signal": outcome.interrupted}))
+    print(json.dumps({**words, "blocked": len(outcome.blocked), "signal": outcome.interrupted, "notes": shown.notes}))
 
 
 if __name__ == "__main__":

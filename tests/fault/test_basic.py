@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from basic_attempts import plan
 
+from dermae_bench.execute.signals import STOPPING
 from dermae_bench.store.artifacts import Store
 
 SCRIPT = Path(__file__).with_name("basic_attempts.py")
@@ -28,6 +29,7 @@ def start(root: Path, seconds: float = 0.05) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        env={**os.environ, "WAIT_SECONDS": "0.3"},
     )
 
 
@@ -63,9 +65,11 @@ def test_two_runs_on_one_store_do_each_stage_once(tmp_path: Path) -> None:
     assert whole(tmp_path)
 
 
-@pytest.mark.parametrize("stage", ["prepare/data", "train/1", "score/all"])
+@pytest.mark.parametrize(
+    "stage", ["train/1", *(pytest.param(name, marks=pytest.mark.slow) for name in ("prepare/data", "score/all"))]
+)
 def test_a_run_killed_inside_any_stage_goes_on(tmp_path: Path, stage: str) -> None:
-    run = start(tmp_path, 0.3)
+    run = start(tmp_path, 0.15)
     try:
         wait_for(lambda: began(tmp_path)[stage])
     finally:
@@ -80,22 +84,37 @@ def test_a_run_killed_inside_any_stage_goes_on(tmp_path: Path, stage: str) -> No
     assert whole(tmp_path)
 
 
-def test_a_second_run_takes_over_when_the_first_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(n, marks=pytest.mark.slow) for n in STOPPING if n != signal.SIGTERM)]
+)
+def test_who_waits_says_for_whom_takes_over_and_leaves_when_asked(tmp_path: Path, number: signal.Signals) -> None:
     first = start(tmp_path, 30)
     try:
         wait_for(lambda: began(tmp_path)["prepare/data"])
-        second = start(tmp_path)
-        time.sleep(0.5)
-        # it waits, since the first one holds the only stage that is ready
+        # they wait, since the first one holds the only stage that is ready
+        second, third = start(tmp_path), start(tmp_path)
+        notes = tmp_path / "notes.log"
+        wait_for(lambda: notes.exists() and len(notes.read_text().splitlines()) == 2)
         assert began(tmp_path) == {"prepare/data": 1}
         assert second.poll() is None
+        asked = time.monotonic()
+        third.send_signal(number)
+        left = finish(third)
+        assert time.monotonic() - asked < 2
+        assert (left["signal"], left["done"], left["failed"], left["blocked"]) == (number, 0, 0, len(NAMES))
     finally:
         first.kill()
         first.communicate()
-    assert finish(second)["done"] == len(NAMES)
+    told = finish(second)
+    assert told["done"] == len(NAMES)
+    # it looked again and again, and said it once
+    (said,) = told["notes"]
+    assert said.startswith(f"waiting for process {first.pid} on host ")
+    assert ", which works on prepare/data since " in said
     assert whole(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_with_its_attempts(tmp_path: Path, number: signal.Signals) -> None:
     run = start(tmp_path, 30)

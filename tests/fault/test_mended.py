@@ -7,21 +7,20 @@ import json
 import os
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dermae_bench import api
+from dermae_bench import api, durable
 from dermae_bench.builtin.datasets.image_folder import ImageFolder, ImageFolderConfig
 from dermae_bench.commands import session as commands
 from dermae_bench.durable import canonical, digest_of
 from dermae_bench.errors import DataError, StorageError
 from dermae_bench.execute import executor as module
 from dermae_bench.execute.attempt import _reason, _trace
-from dermae_bench.execute.endings import read_result, why
+from dermae_bench.execute.endings import judge, read_result
 from dermae_bench.execute.executor import Executor, Options, Outcome
 from dermae_bench.execute.local import Ended
 from dermae_bench.store.artifacts import Store
@@ -34,7 +33,7 @@ from tests.e2e.conftest import TINY, Bench, Ran, Suite, bench, copied, made_once
 
 
 def digest(tmp_path: Path, folder: Path) -> str:
-    return Contents(tmp_path / "memo.json").folder(folder)
+    return Contents(tmp_path / "memo.json").folder(folder, [tmp_path])
 
 
 @pytest.fixture
@@ -183,6 +182,7 @@ def test_a_vanished_place_is_told_as_such(store: Store) -> None:
 
 
 def test_a_lease_is_taken_though_its_folder_goes_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.stay()
     real, refusals = Path.mkdir, [FileNotFoundError(), FileExistsError()]
 
     def mkdir(path: Path, *words: Any, **more: Any) -> None:
@@ -209,7 +209,7 @@ class Backend:
     def warm_up(self) -> None:
         pass
 
-    def submit(self, attempt: str, folder: Path, call: str, timeout: float | None = None) -> None:
+    def submit(self, attempt: str, folder: Path, call: str, limits: object) -> None:
         self.running.append((attempt, folder))
         self.began.append(json.loads((folder / "spec.json").read_text())["name"])
 
@@ -228,7 +228,7 @@ class Backend:
     def kill(self, attempt: str, reason: str = "killed") -> None:
         pass
 
-    def close(self) -> None:
+    def close(self, *, hurry: bool = False) -> None:
         lease = self.store.lease(DATA.key)
         self.leased_at_close.append(not lease.take())
         lease.release()
@@ -244,6 +244,7 @@ class Silent:
     def update(self, key8: str, status: Any) -> None: ...
     def finished(self, key8: str, name: str, seconds: float) -> None: ...
     def cached(self, count: int) -> None: ...
+    def note(self, text: str) -> None: ...
     def failed(self, key8: str, name: str, reason: str) -> None:
         self.failures.append(reason)
 
@@ -346,8 +347,9 @@ def test_reasons_can_be_written_down() -> None:
 def test_what_an_attempt_says_comes_back(tmp_path: Path) -> None:
     said = {"ok": False, "category": "data", "reason": "x", "phase": "p", "traceback": "t", "damaged": True}
     (tmp_path / "result.json").write_text(json.dumps(said))
-    assert read_result(tmp_path) == said
-    assert why(said, Ended("a", 0, 1, 1.0, "exit")) == ("data", "x")
+    assert read_result(tmp_path) == {**said, "outside": False}
+    verdict = judge(tmp_path, read_result(tmp_path), Ended("a", 0, 1, 1.0, "exit"))
+    assert (verdict.category, verdict.reason, verdict.phase, verdict.traceback) == ("data", "x", "p", "t")
 
 
 # -- results folder --------------------------------------------------------------------------------------------------
@@ -401,14 +403,14 @@ def test_a_finished_suite_is_shown_where_nothing_can_be_written(
 ) -> None:
     path, first = "tiny.yaml", plain
     (tmp_path / "results").rename(tmp_path / "elsewhere")
-    make = tempfile.mkstemp
+    make = durable._temporary
 
-    def mkstemp(*words: Any, **more: Any) -> Any:
-        if "elsewhere" in str(more.get("dir")):
-            raise OSError(errno.EROFS, "Read-only file system", str(more["dir"]))
-        return make(*words, **more)
+    def temporary(target: Path) -> Path:
+        if "elsewhere" in str(target):
+            raise OSError(errno.EROFS, "Read-only file system", str(target))
+        return make(target)
 
-    monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
+    monkeypatch.setattr(durable, "_temporary", temporary)
     again = bench("run", path, "--results", "elsewhere")
     assert (again.code, again.out.splitlines()[:-1]) == (0, first.out.splitlines()[:-1])
     # without the memo too, as long as nothing would change

@@ -79,3 +79,25 @@ def test_an_absent_class_raises_and_a_replicate_without_it_does_not() -> None:
     weights = (said.labels < 2).astype(np.float32)[None]
     kept = said.at(np.flatnonzero(said.labels < 2))
     assert MACRO.resampled(said, weights)[NAME][0] == pytest.approx(MACRO.per_class(kept)["auc"][:2].mean())
+
+
+def test_ties_of_whole_logits_agree_with_scikit_learn() -> None:
+    noisy = 0.0
+    for seed in range(10):
+        random = np.random.default_rng(seed)
+        labels = random.integers(0, 4, 150)
+        logits = np.round(random.normal(size=(150, 4)) + 1.5 * np.eye(4)[labels])
+        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+        exact, raw = [], []
+        for number in range(4):
+            p = raised[:, number] / raised.sum(axis=1)
+            # e is transcendental: probabilities tie where the differences to the other logits are the same
+            others = np.sort(np.delete(logits, number, axis=1) - logits[:, [number]], axis=1)
+            _, tied = np.unique(others, axis=0, return_inverse=True)
+            shared = (np.bincount(tied.reshape(-1), p) / np.bincount(tied.reshape(-1)))[tied.reshape(-1)]
+            exact.append(roc_auc_score(labels == number, shared))
+            raw.append(roc_auc_score(labels == number, p))
+        assert MACRO.values(predictions(labels, logits))[NAME] == pytest.approx(np.mean(exact), abs=1e-12)
+        noisy = max(noisy, abs(float(np.mean(raw) - np.mean(exact))))
+    # rounding breaks such ties in probabilities, and with them the area
+    assert noisy > 1e-5

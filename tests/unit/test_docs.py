@@ -205,7 +205,9 @@ def test_commands_in_the_documents_exist(make_docs: ModuleType) -> None:
         # the changelog may name what was removed later
         if page.name == "CHANGELOG.md":
             continue
-        for words in re.findall(r"dermae-bench((?: [a-z]+)+)", "\n".join(re.findall(r"`([^`]+)`", page.read_text()))):
+        for words in re.findall(
+            r"dermae-bench((?: [a-z][a-z-]*)+)", "\n".join(re.findall(r"`([^`]+)`", page.read_text()))
+        ):
             name = "dermae-bench"
             for word in words.split():
                 if name in groups:

@@ -115,6 +115,9 @@ class HAM10000(api.Dataset):
             raise api.DataError(f"HAM10000 cannot be read: {len(problems)} problem(s)", problems)
         return placed
 
+    def _roots(self) -> list[Path]:
+        return [Path(root) for root in (self.config.root, self.config.test_root) if root is not None]
+
     def _lesions(self, problems: list[str], missing: list[str]) -> list[api.Example]:
         root = Path(self.config.root)
         table = root / METADATA
@@ -123,7 +126,7 @@ class HAM10000(api.Dataset):
         _, rows = read_table(table, COLUMNS, problems)
         rows = [row for row in rows if _named(row, ("image_id", "lesion_id"), METADATA, problems)]
         rows = repeated(rows, "image_id", METADATA, problems)
-        files = _image_files([root / name for name in IMAGE_FOLDERS], problems)
+        files = _image_files([root / name for name in IMAGE_FOLDERS], self._roots(), problems)
         if not files and rows:
             raise api.DataMissing(f"HAM10000 is not there: no images in {root}; get them from {self.home}")
         _match([row["image_id"] for row in rows], files, METADATA, problems, missing)
@@ -164,7 +167,7 @@ class HAM10000(api.Dataset):
         _, rows = read_table(table, ("image", *TEST_COLUMNS), problems)
         rows = [row for row in rows if _named(row, ("image",), TEST_TRUTH, problems)]
         rows = repeated(rows, "image", TEST_TRUTH, problems)
-        files = _image_files([folder], problems)
+        files = _image_files([folder], self._roots(), problems)
         _match([row["image"] for row in rows], files, TEST_TRUTH, problems, missing)
         found = []
         for row in sorted(rows, key=lambda row: row["image"]):
@@ -201,14 +204,16 @@ def _named(row: Row, columns: Sequence[str], name: str, problems: list[str]) -> 
     return not wrong
 
 
-def _image_files(folders: Sequence[Path], problems: list[str]) -> dict[str, Path]:
-    """Image id -> file, over the folders that exist; hidden files are not images."""
+def _image_files(folders: Sequence[Path], roots: Sequence[Path], problems: list[str]) -> dict[str, Path]:
+    """Image id -> file, over the folders that exist; hidden files are not images, links stay inside `roots`."""
     found: dict[str, list[Path]] = defaultdict(list)
     for folder in folders:
         if folder.is_dir():
             for file in sorted(folder.iterdir()):
                 if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
                     found[file.stem].append(file)
+                    if file.is_symlink() and (why := api.leads_out(file, roots)) is not None:
+                        problems.append(f"{folder.name}/{file.name}: {why}")
     for stem, files in sorted(found.items()):
         if len(files) > 1:
             places = ", ".join(f"{file.parent.name}/{file.name}" for file in files)

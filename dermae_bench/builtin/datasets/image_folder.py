@@ -36,7 +36,7 @@ class ImageFolderConfig(SplitChoice):
     """Where the images lie, what they are called, and what is asked of them."""
 
     root: api.Folder
-    """Folder that holds all images; nothing outside it is read."""
+    """Folder that holds all images; links out of it are followed only into folders given with --data-root."""
     csv: api.File | None = None
     """CSV with a row an image; none: each sub-folder of `root` is a class and its name the label."""
     task: str = "diagnosis"
@@ -129,12 +129,11 @@ class ImageFolder(api.Dataset):
             found = _from_folders(root, problems)
         else:
             found = _from_csv(root, Path(self.config.csv), problems)
-        inside = root.resolve()
         for example in found:
             source = root / example.id
-            if not source.resolve().is_relative_to(inside):
-                problems.append(f"{example.id}: leads out of the folder")
-            elif not source.is_file():
+            if (why := api.leads_out(source, (root,))) is not None:
+                problems.append(f"{example.id}: {why}")
+            elif not os.path.isfile(source):  # noqa: PTH113 (no error for a name that no file can have)
                 missing.append(f"{example.id}: no such file")
         if self.config.classes:
             problems += [f"{e.id}: unknown label {e.label!r}" for e in found if e.label not in self.config.classes]

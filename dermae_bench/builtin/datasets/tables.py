@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,8 @@ from pathlib import Path
 from dermae_bench import api
 
 MAX_BYTES = 256 * 1024 * 1024
+ABSENT = frozenset({"nan", "na", "n/a", "#n/a", "null"})
+"""How spreadsheets, pandas and R write a value that is not there."""
 
 
 @dataclass(frozen=True)
@@ -31,42 +31,34 @@ def read_table(path: Path, required: Sequence[str], problems: list[str]) -> tupl
     What is wrong with single rows is added to `problems`, so that a caller can report it with all else.
 
     Raises:
-        DataError: the file as a whole cannot be read: not UTF-8, no header, a required column missing or double.
+        DataError: the file as a whole cannot be read: no plain file, too large, not UTF-8, no header, a required column
+            missing or double.
     """
     name = path.name
-    if path.stat().st_size > MAX_BYTES:
-        raise api.DataError(f"{name} is larger than {MAX_BYTES // 2**20} MiB")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise api.DataError(f"{name} is not UTF-8 (byte {error.start})") from None
-    if "\0" in text:
-        raise api.DataError(f"{name} contains NUL bytes: it is not a text file")
-    # Only CR and LF end a line here: splitlines() would also break at characters that may stand in a caption.
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        cells_by_line = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except csv.Error as error:
-        raise api.DataError(f"{name}, line {reader.line_num}: {error}") from None
-    lines = [(line, cells) for line, cells in cells_by_line if cells not in ([], [""])]
-    if not lines:
-        raise api.DataError(f"{name} is empty")
-    columns = tuple(lines[0][1])
+    table = api.read_csv(path, MAX_BYTES)
+    columns = table.columns
     wrong = [f"column {column!r} is missing" for column in required if column not in columns]
     wrong += [f"column {column!r} stands {columns.count(column)} times" for column in sorted(set(columns))
               if columns.count(column) > 1]  # fmt: skip
     if "" in columns:
         wrong.append("a column has no name")
     if wrong:
-        hint = "separate columns by commas" if len(columns) == 1 else None
+        other = f", which are separated by {table.separator!r} here" if table.separator else ""
+        hint = f"separate columns by commas{other}" if len(columns) == 1 else None
         raise api.DataError(f"{name} has an unusable header: {','.join(columns)[:200]}", wrong, hint=hint)
     rows = []
-    for line, cells in lines[1:]:
-        if len(cells) == len(columns):
-            rows.append(Row(line, dict(zip(columns, cells, strict=True))))
-        else:
+    for line, cells in table.rows:
+        if len(cells) != len(columns):
             problems.append(f"{name}, line {line}: {len(cells)} cells instead of {len(columns)}")
-    if len(lines) == 1:
+            continue
+        row = Row(line, dict(zip(columns, cells, strict=True)))
+        problems += [
+            f"{name}, line {line}: {column} is {row[column]!r}, which says that there is none"
+            for column in required
+            if row[column].casefold() in ABSENT
+        ]
+        rows.append(row)
+    if not table.rows:
         problems.append(f"{name}: no rows below the header")
     return columns, rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -15,13 +16,17 @@ from numpy.typing import NDArray
 
 from dermae_bench.durable import write_text
 from dermae_bench.errors import InvalidOutput, UserError
+from dermae_bench.execute.logs import LOGS
+from dermae_bench.faults import point
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.images import ImageSet, Part
 from dermae_bench.plugin.loading import load_plugin
 from dermae_bench.plugin.params import build
 from dermae_bench.scoring.labels import map_labels, task_of
+from dermae_bench.store import fences
 from dermae_bench.store.artifacts import Store
 from dermae_bench.store.manifests import Manifest
+from dermae_bench.store.refusals import FULL
 
 if TYPE_CHECKING:
     import torch
@@ -36,7 +41,7 @@ class StageContext:
     folder: Path
     """Survives kills: checkpoints and shards lie here until the stage is finished."""
     spec: Mapping[str, Any]
-    """{kind, key, name, work, inputs, plugins, store, device}."""
+    """{kind, key, name, work, parts, inputs, plugins, store, environment, fence}."""
     out: Path
     """Files put here become the artifact."""
     phase: str = "start"
@@ -58,6 +63,7 @@ class StageContext:
             Damaged: a file differs from its manifest.
         """
         if role not in self._checked:
+            self.sign()
             about = self.spec["inputs"][role]
             self._checked[role] = Store(Path(self.spec["store"])).checked(about["kind"], about["key"])
         return self._checked[role]
@@ -68,8 +74,34 @@ class StageContext:
         if now - self._last_status < 0.5 and done < total:
             return
         self._last_status = now
-        about = {"step": done, "steps": total, "unit": unit, "loss": loss, "phase": self.phase, "time": time.time()}
-        write_text(self.folder / "status.json", json.dumps(about), durable=False)
+        self._tell({"step": done, "steps": total, "unit": unit, "loss": loss})
+
+    def sign(self) -> None:
+        """Give a sign of life where no steps are counted, at most twice a second."""
+        now = time.monotonic()
+        if now - self._last_status >= 0.5:
+            self._last_status = now
+            self._tell({})
+
+    def _tell(self, about: Mapping[str, Any]) -> None:
+        words = {**about, "phase": self.phase, "time": time.time()}
+        try:
+            write_text(self.folder / "status.json", json.dumps(words), durable=False)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            # a fit is worth more than a note about it; the log's time needs no room, and is a sign of life, too
+            with contextlib.suppress(OSError):
+                os.utime(self.folder / LOGS[0])
+
+    def hold(self, what: str) -> None:
+        """Go on only while nobody else has taken over the stage; asked before anything is put down for later attempts.
+
+        Raises:
+            Superseded: somebody has, and `what` is not written.
+        """
+        if "fence" in self.spec:
+            fences.hold(self.folder, self.spec["fence"], what)
 
     def plugin(self, name: str) -> type[Any]:
         """Import the class behind a plugin's name."""
@@ -78,6 +110,7 @@ class StageContext:
 
     def configured(self, name: str, params: Mapping[str, Any]) -> Any:
         """A plugin without weights (dataset, metric, extractor), built from checked params."""
+        self.sign()
         cls = self.plugin(name)
         return cls(build(cls.Config, params))
 
@@ -140,6 +173,7 @@ class Table:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        point("write", path)
         pq.write_table(pa.table(dict(columns)), path, compression="zstd")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dermae_bench.errors import InvalidOutput, UserError
+from dermae_bench.execute.blocks import Block, Blocks
 from dermae_bench.execute.stages.common import StageContext, image_set, pick_device, set_threads
+from dermae_bench.execute.steps import Stopped
+from dermae_bench.faults import point
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.extractor import Extractor
 from dermae_bench.plugin.images import ImageSet
@@ -20,6 +23,8 @@ from dermae_bench.plugin.moments import moments
 
 BATCH = 64
 NOISE_BATCH = 256
+BLOCK = 1024
+"""Images whose features are put down together; a multiple of both batches, so that no batch is cut by it."""
 MOMENTS_BATCH = 4096
 
 
@@ -34,37 +39,56 @@ def extract(context: StageContext) -> dict[str, Any]:
     identity = dict(extractor.identity())
     width = int(identity["dimensions"])
     context.phase = "extracting"
-    pieces: list[NDArray[np.float32]] = []
-    done = 0
-    count, batches = _batches(context)
-    with torch.inference_mode():
-        for images in batches:
-            features = extractor.features(images.to(device))
-            if tuple(features.shape) != (len(images), width) or not bool(torch.isfinite(features).all()):
-                raise InvalidOutput(
-                    f"{about['plugin']} gave features {tuple(features.shape)}, not finite {(len(images), width)}"
-                )
-            pieces.append(features.float().cpu().numpy())
-            done += len(images)
-            context.status(done, count, "images")
-    values = np.concatenate(pieces)
-    np.save(context.out / "features.npy", values)
-    if work["moments"] and len(values) > 1:
-        # every distance to this set needs them, so they are computed once
-        mean, root = moments(values[first : first + MOMENTS_BATCH] for first in range(0, len(values), MOMENTS_BATCH))
-        np.savez(context.out / "moments.npz", mean=mean, root=root)
-    return {"n": len(values), "identity": identity}
-
-
-def _batches(context: StageContext) -> tuple[int, Iterator[Tensor]]:
-    work = context.work
     images = source_images(context, work["images"], work["limit"], None)
-    if images is None:
-        count = int(work["limit"])
-        return count, _noise(count, int(context.input("prepare")[1].summary["size"]))
-    if len(images) == 0:
+    count = len(images) if images is not None else int(work["limit"])
+    if count == 0:
         raise UserError("there are no images to extract features from")
-    return len(images), (images[slice(first, first + BATCH)] for first in range(0, len(images), BATCH))
+    side = int(context.input("prepare")[1].summary["size"]) if images is None else 0
+
+    @torch.inference_mode()
+    def features(block: Block, first: int) -> Iterator[NDArray[np.float32]]:
+        done = first
+        for batch in _noise(first, block.last, side) if images is None else _batches(images, first, block.last):
+            found = extractor.features(batch.to(device))
+            if tuple(found.shape) != (len(batch), width) or not bool(torch.isfinite(found).all()):
+                raise InvalidOutput(
+                    f"{about['plugin']} gave features {tuple(found.shape)}, not finite {(len(batch), width)}"
+                )
+            done += len(batch)
+            context.status(done, count, "images")
+            yield found.float().cpu().numpy()
+
+    blocks = Blocks(
+        context.folder / "blocks",
+        "features",
+        context.spec["key"],
+        rows=count,
+        size=BLOCK,
+        row=(width,),
+        dtype=np.float32,
+        stop=context.stop,
+        hold=context.hold,
+    )
+    blocks.fill(features)
+    blocks.join(context.out / "features.npy")
+    if work["moments"] and count > 1:
+        # every distance to this set needs them, so they are computed once
+        values = np.load(context.out / "features.npy", mmap_mode="r")
+        mean, root = moments(_read(values, context.stop))
+        point("write", context.out / "moments.npz")
+        np.savez(context.out / "moments.npz", mean=mean, root=root)
+    return {"n": count, "identity": identity}
+
+
+def _read(values: NDArray[np.float32], stop: Callable[[], bool]) -> Iterator[NDArray[np.float32]]:
+    for first in range(0, len(values), MOMENTS_BATCH):
+        if stop():
+            raise Stopped
+        yield values[first : first + MOMENTS_BATCH]
+
+
+def _batches(images: ImageSet, start: int, stop: int) -> Iterator[Tensor]:
+    return (images[slice(first, min(first + BATCH, stop))] for first in range(start, stop, BATCH))
 
 
 def source_images(
@@ -86,9 +110,12 @@ def choose(images: ImageSet, count: int) -> ImageSet:
     return images.take(sorted(ranked[:count]))
 
 
-def _noise(count: int, size: int) -> Iterator[Tensor]:
-    """Uniform uint8 noise: what a generator that learnt nothing would give."""
+def _noise(start: int, stop: int, size: int) -> Iterator[Tensor]:
+    """Uniform uint8 noise, images `start` to `stop`: what a generator that learnt nothing would give."""
     generator = np.random.default_rng(0)
-    for first in range(0, count, NOISE_BATCH):
-        shape = (min(NOISE_BATCH, count - first), 3, size, size)
-        yield torch.from_numpy(generator.integers(0, 256, shape, dtype=np.uint8))
+    for first in range(0, stop, NOISE_BATCH):
+        shape = (min(NOISE_BATCH, stop - first), 3, size, size)
+        # one stream of numbers: those of earlier images have to be drawn, too
+        drawn = generator.integers(0, 256, shape, dtype=np.uint8)
+        if first >= start:
+            yield torch.from_numpy(drawn)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dermae_bench.execute.blocks import Block, Blocks
 from dermae_bench.execute.stages.common import (
     StageContext,
     Table,
@@ -18,8 +19,12 @@ from dermae_bench.execute.stages.common import (
     pick_device,
     set_threads,
 )
-from dermae_bench.execute.stages.train import predict_logits
+from dermae_bench.execute.stages.logits import logits_in_batches
+from dermae_bench.plugin.images import ImageSet
 from dermae_bench.scoring.labels import task_of
+
+BLOCK = 1024
+"""Images whose answers are put down together, about."""
 
 
 def predict(context: StageContext) -> dict[str, Any]:
@@ -38,17 +43,42 @@ def predict(context: StageContext) -> dict[str, Any]:
         device = pick_device()
         model = load_model(context, work["model"], "train", device)
         context.phase = "predicting"
-        autocast = torch.autocast(device.type, torch.bfloat16, enabled=work["precision"] == "bf16")
-        with autocast:
-            logits = predict_logits(
-                model, images, device, work["batch"], lambda done: context.status(done, len(images), "images")
-            )
+        logits = _answers(context, model, images, device)
     columns: dict[str, Any] = {"id": list(images.ids), "group": list(images.groups)}
     if images.labels is not None:
         columns["label"] = images.labels.tolist()
     columns |= {f"logit.{name}": logits[:, c] for c, name in enumerate(task.classes)}
     Table.write(context.out / "predictions.parquet", columns)
     return {"n": len(images), "task": task.name, "images": [dict(item) for item in work["images"]]}
+
+
+def _answers(context: StageContext, model: Any, images: ImageSet, device: torch.device) -> NDArray[np.float32]:
+    """float32 (N, C) logits, put down block by block."""
+    work = context.work
+    batch = work["batch"]
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=work["precision"] == "bf16")
+
+    def answers(block: Block, first: int) -> Iterator[NDArray[np.float32]]:
+        for found in logits_in_batches(model, images, device, batch, first, block.last):
+            first += len(found)
+            context.status(first, len(images), "images")
+            yield found
+
+    blocks = Blocks(
+        context.folder / "blocks",
+        "logits",
+        context.spec["key"],
+        rows=len(images),
+        # whole batches, so that none is cut
+        size=batch * max(1, BLOCK // batch),
+        row=(len(model.task.classes),),
+        dtype=np.float32,
+        stop=context.stop,
+        hold=context.hold,
+    )
+    with autocast:
+        blocks.fill(answers)
+    return blocks.whole()
 
 
 def _majority(context: StageContext, count: int) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dermae_bench.errors import DataError
+from dermae_bench.durable import encodable
+from dermae_bench.errors import DataError, InvalidOutput
+from dermae_bench.execute.blocks import Block, Blocks
 from dermae_bench.execute.stages.common import StageContext, Table
 from dermae_bench.plugin.data import SPLITS, Dataset, Example, Task
 from dermae_bench.plugin.decode import find_duplicates, read_image
@@ -20,6 +22,10 @@ from dermae_bench.plugin.splits import SplitSummary, divided_groups, summarise
 
 MOST_VALUES = 30
 """Values of an attribute that are counted in the summary."""
+BLOCK, BLOCK_BYTES = 512, 64 * 1024 * 1024
+"""Images of a block at most, and the bytes that it has about."""
+FEW_AT_ONCE = 16
+"""Images in memory while they are decoded."""
 FEW = 10
 """A class with fewer test images is named in a warning."""
 
@@ -38,9 +44,11 @@ def prepare(context: StageContext) -> dict[str, Any]:
     examples = list(dataset.examples())
     _check_examples(examples, tasks[0], dataset.leaky)
     context.phase = "decoding"
-    kept, pixels, skipped = _decode(context, dataset, examples, size)
+    blocks, bad = _decode(context, dataset, examples, size)
     context.phase = "writing"
-    np.save(context.out / "images.npy", pixels)
+    keep = np.array([position not in bad for position in range(len(examples))])
+    blocks.join(context.out / "images.npy", keep if bad else None)
+    kept = [example for example, sound in zip(examples, keep, strict=True) if sound]
     labels = [tasks[0].classes.index(example.label) for example in kept]
     names = sorted({name for example in kept for name in example.attributes})
     columns: dict[str, Any] = {
@@ -64,7 +72,7 @@ def prepare(context: StageContext) -> dict[str, Any]:
         "split": asdict(split),
         "leaky": split.leaky,
         "resize": RESIZE_PROTOCOL if any(e.source is not None for e in kept) else "drawn at size",
-        "skipped": skipped,
+        "skipped": sorted(bad.values()),
         "attributes": {name: _values([e.attributes.get(name) for e in kept]) for name in names},
         "warnings": _warnings(split),
     }
@@ -99,32 +107,60 @@ def _check_examples(examples: Sequence[Example], root: Task, leaky: str | None) 
 
 def _decode(
     context: StageContext, dataset: Dataset, examples: Sequence[Example], size: int
-) -> tuple[list[Example], NDArray[np.uint8], list[str]]:
-    """Kept examples, their pixels, and the names of those skipped by `skip: N`."""
+) -> tuple[Blocks, dict[int, str]]:
+    """The pixels of every example, and which cannot be used and why; there are at most as many as `skip: N` allows."""
     files = [e.source for e in examples if e.source is not None]
     problems = [f"{a.name} and {b.name}: the same bytes under two names" for a, b in find_duplicates(files)]
-    pixels = np.empty((len(examples), 3, size, size), dtype=np.uint8)
-    bad: dict[int, str] = {}
-    for position, example in enumerate(examples):
-        if position % 64 == 0:
-            context.status(position, len(examples), "images")
-        drawn = dataset.image(example, size)
-        if drawn is not None:
-            pixels[position] = drawn
-            continue
-        try:
-            if example.source is None:
-                raise ValueError("has neither a file nor pixels")
-            pixels[position] = read_image(example.source, size)
-        except (ValueError, OSError) as error:
-            bad[position] = f"{example.id}: {_reason(error, example.source)}"
+    image_bytes = 3 * size * size
+    blocks = Blocks(
+        context.folder / "blocks",
+        "images",
+        context.spec["key"],
+        rows=len(examples),
+        size=max(1, min(BLOCK, BLOCK_BYTES // image_bytes)),
+        row=(3, size, size),
+        dtype=np.uint8,
+        stop=context.stop,
+        hold=context.hold,
+    )
+    blocks.fill(lambda block, first: _pixels(context, dataset, examples, size, block, first))
+    bad = {int(position): why for block in blocks.blocks for position, why in block.facts.get("bad", {}).items()}
     allowed = int(getattr(dataset.config, "skip", 0))
     if problems or len(bad) > allowed:
+        for block in blocks.blocks:
+            if block.facts.get("bad"):
+                # what could not be read may be readable next time
+                blocks.drop(block)
         problems += bad.values()
         hint = f"mend them, or state `skip: {len(bad)}` in the dataset's params" if bad else "remove one of each pair"
         raise DataError(f"{len(problems)} images cannot be used", problems, hint=hint)
-    keep = [i for i in range(len(examples)) if i not in bad]
-    return [examples[i] for i in keep], pixels[keep] if bad else pixels, sorted(bad.values())
+    return blocks, bad
+
+
+def _pixels(
+    context: StageContext, dataset: Dataset, examples: Sequence[Example], size: int, block: Block, start: int
+) -> Iterator[NDArray[np.uint8]]:
+    """The pixels of a block from `start` on, a few at a time; those of an unusable image are 0."""
+    for first in range(start, block.last, FEW_AT_ONCE):
+        last = min(first + FEW_AT_ONCE, block.last)
+        context.status(first, len(examples), "images")
+        pixels = np.zeros((last - first, 3, size, size), dtype=np.uint8)
+        for position in range(first, last):
+            example = examples[position]
+            drawn = dataset.image(example, size)
+            if drawn is not None:
+                if drawn.dtype != np.uint8 or drawn.shape != (3, size, size):
+                    raise InvalidOutput(f"{example.id}: the dataset drew {drawn.dtype} {drawn.shape}, not uint8 RGB")
+                pixels[position - first] = drawn
+                continue
+            try:
+                if example.source is None:
+                    raise ValueError("has neither a file nor pixels")
+                pixels[position - first] = read_image(example.source, size)
+            except (ValueError, OSError) as error:
+                bad = block.facts.setdefault("bad", {})
+                bad[str(position)] = encodable(f"{example.id}: {_reason(error, example.source)}")
+        yield pixels
 
 
 def _reason(error: Exception, source: Path | None) -> str:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import shutil
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dermae_bench.durable import digest_file, replacing, write_text
 from dermae_bench.errors import InvalidOutput, UserError
-from dermae_bench.execute.run import Stopped, reseed
+from dermae_bench.execute.blocks import Block, Blocks, second_name
 from dermae_bench.execute.stages.common import (
     StageContext,
     Table,
@@ -25,6 +19,7 @@ from dermae_bench.execute.stages.common import (
     pick_device,
     set_threads,
 )
+from dermae_bench.execute.steps import reseed
 from dermae_bench.plugin.contracts import Conditions, Generator
 from dermae_bench.plugin.noise import Noise
 from dermae_bench.plugin.params import build
@@ -32,8 +27,6 @@ from dermae_bench.scoring.labels import task_of
 
 BLOCK = 1024
 """Labels that are apportioned in one go."""
-NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.EXDEV, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-"""What file systems answer that cannot give a file a second name."""
 
 
 def apportion(count: int, shares: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -109,21 +102,23 @@ def sample(context: StageContext) -> dict[str, Any]:
     if count == 0:
         raise UserError("there is nothing to sample: every class is already as frequent as the largest")
     sampling = build(type(model).Sampling, work["sampling"])
-    kept = context.folder / "shards"
-    kept.mkdir(exist_ok=True)
     context.phase = "sampling"
-    starts = range(0, count, work["shard"])
-    for number, start in enumerate(starts):
-        if _finished(context, number):
-            continue
-        stop = min(start + work["shard"], count)
-        _draw_shard(context, model, sampling, labels, (number, start, stop, count), device)
-        if context.stop() and stop < count:
-            raise Stopped
-    for number in range(len(starts)):
-        name = f"images-{number:05d}.npy"
+    size = task.image_size
+    shards = Blocks(
+        context.folder / "shards",
+        "images",
+        context.spec["key"],
+        rows=count,
+        size=work["shard"],
+        row=(3, size, size),
+        dtype=np.uint8,
+        stop=context.stop,
+        hold=context.hold,
+    )
+    shards.fill(lambda shard, first: _drawn(context, model, sampling, labels, shard, first, count, device))
+    for shard in shards.blocks:
         # the shard keeps its name until the artifact is committed: a kill between here and there loses nothing
-        second_name(kept / name, context.out / name)
+        second_name(shards.path(shard), context.out / shards.path(shard).name)
     key = context.spec["key"][:8]
     facts: dict[str, Any] = {"id": [f"{key}-{i:06d}" for i in range(count)]}
     if labels is not None:
@@ -136,22 +131,9 @@ def sample(context: StageContext) -> dict[str, Any]:
         "task": task.name or None,
         "counts": dict(zip(task.classes, by_class, strict=True)),
         "sampling": dict(work["sampling"]),
-        "starting_shape": json.loads((kept / "images-00000.json").read_bytes())["starting_shape"],
+        "starting_shape": shards.blocks[0].facts["starting_shape"],
         "noise": "index" if columns is None else "column",
     }
-
-
-def second_name(path: Path, other: Path) -> None:
-    """Let `other` be the same file as `path`, or a copy where the file system knows no hard links.
-
-    Neither may be written to afterwards: whoever wants other bytes replaces the file.
-    """
-    try:
-        os.link(path, other)
-    except OSError as error:
-        if error.errno not in NO_HARD_LINKS:
-            raise
-        shutil.copyfile(path, other)
 
 
 def _train_counts(context: StageContext, task: str) -> dict[str, int]:
@@ -170,48 +152,31 @@ def _train_counts(context: StageContext, task: str) -> dict[str, int]:
     return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
 
 
-def _finished(context: StageContext, number: int) -> bool:
-    """Whether a shard of an earlier attempt is there, whole and undamaged."""
-    path = context.folder / "shards" / f"images-{number:05d}.npy"
-    try:
-        about = json.loads(path.with_suffix(".json").read_bytes())
-    except (OSError, ValueError):
-        return False
-    return path.is_file() and digest_file(path) == about["sha256"]
-
-
 @torch.inference_mode()
-def _draw_shard(
+def _drawn(
     context: StageContext,
     model: Generator,
     sampling: Any,
     labels: NDArray[np.int64] | None,
-    span: tuple[int, int, int, int],
+    shard: Block,
+    start: int,
+    count: int,
     device: torch.device,
-) -> None:
+) -> Iterator[NDArray[np.uint8]]:
+    """The images of a shard from `start` on, a batch at a time; batches begin anew with every shard."""
     work = context.work
-    number, start, stop, count = span
-    size = model.task.image_size
-    path = context.folder / "shards" / f"images-{number:05d}.npy"
-    starting_shape: Sequence[int] | None = None
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=work["precision"] == "bf16")
-    header = {"descr": "|u1", "fortran_order": False, "shape": (stop - start, 3, size, size)}
-    # a new file each time: one of an earlier attempt may be part of the artifact by its second name
-    with replacing(path) as temporary, temporary.open("wb") as stream:
-        np.lib.format.write_array_header_1_0(stream, header)
-        for first in range(start, stop, work["batch"]):
-            last = min(first + work["batch"], stop)
-            reseed(work["seed"], "sample", first)
-            asked = torch.from_numpy(labels[first:last]).to(device) if labels is not None else None
-            noise = Noise(work["seed"], _noises(work.get("columns"), first, last), device)
-            with autocast:
-                images = model.sample(Conditions(count=last - first, labels=asked), sampling, noise)
-            check_images(images, last - first, size, work["model"]["plugin"])
-            starting_shape = noise.starting_shape
-            stream.write(images.cpu().contiguous().numpy().data)
-            context.status(last, count, "images")
-    facts = {"sha256": digest_file(path), "starting_shape": list(starting_shape) if starting_shape else None}
-    write_text(path.with_suffix(".json"), json.dumps(facts))
+    for first in range(start, shard.last, work["batch"]):
+        last = min(first + work["batch"], shard.last)
+        reseed(work["seed"], "sample", first)
+        asked = torch.from_numpy(labels[first:last]).to(device) if labels is not None else None
+        noise = Noise(work["seed"], _noises(work.get("columns"), first, last), device)
+        with autocast:
+            images = model.sample(Conditions(count=last - first, labels=asked), sampling, noise)
+        check_images(images, last - first, model.task.image_size, work["model"]["plugin"])
+        shard.facts["starting_shape"] = list(noise.starting_shape) if noise.starting_shape else None
+        context.status(last, count, "images")
+        yield images.cpu().contiguous().numpy()
 
 
 def _noises(columns: int | None, first: int, last: int) -> Sequence[int]:

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from dermae_bench.durable import digest_of
+from dermae_bench.execute.blocks import write_array
 from dermae_bench.execute.stages.common import StageContext, Table, dataset_tasks
 from dermae_bench.execute.stages.extract import source_images
+from dermae_bench.execute.steps import Stopped
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.measures import Comparison, Features, Predictions
 from dermae_bench.scoring.deriving import derive
@@ -31,6 +33,13 @@ def score(context: StageContext) -> dict[str, Any]:
     return _score_predictions(context) if of == "predictions" else _score_samples(context)
 
 
+def _metric(context: StageContext, name: str, params: Mapping[str, Any]) -> Any:
+    """The next metric, unless the stage is asked to stop: what lies between two of them is the only place to leave."""
+    if context.stop():
+        raise Stopped
+    return context.configured(name, params)
+
+
 # -- predictions -------------------------------------------------------------------------------------------------
 
 
@@ -46,9 +55,9 @@ def _score_predictions(context: StageContext) -> dict[str, Any]:
     if work["task"]["name"] != trained.name:
         predictions = derive(predictions, task_of(work["task"]), dataset_tasks(prepared))
     facts = {**prepared.summary, "data": data_digest(prepared)}
-    scored = score_predictions(work, predictions, facts, context.configured)
-    np.save(context.out / "replicates.npy", scored.replicates)
-    np.save(context.out / "jackknife.npy", scored.jackknife)
+    scored = score_predictions(work, predictions, facts, lambda name, params: _metric(context, name, params))
+    for name, values in (("replicates", scored.replicates), ("jackknife", scored.jackknife)):
+        write_array(context.out / f"{name}.npy", values.dtype.type, values.shape, [values])
     return scored.summary
 
 
@@ -104,7 +113,8 @@ def _score_samples(context: StageContext) -> dict[str, Any]:
     }
     real = source_images(context, work["sides"]["real"]["images"], work["sides"]["real"]["limit"], None)
     assert real is not None
-    found = score_samples(work, Sets(comparison=comparison, attributes=real.attributes), facts, context.configured)
+    sets = Sets(comparison=comparison, attributes=real.attributes)
+    found = score_samples(work, sets, facts, lambda name, params: _metric(context, name, params))
     return {**found, "extractor": extractor}
 
 

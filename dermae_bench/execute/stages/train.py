@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from dermae_bench.errors import PluginError
-from dermae_bench.execute.checkpoints import Checkpoints
+from dermae_bench.execute.checkpoints import Checkpoints, save_tensors
 from dermae_bench.execute.run import BudgetOf, FitRun, reseed
 from dermae_bench.execute.stages.common import (
     StageContext,
     build_model,
-    check_logits,
     image_set,
     load_model,
     pick_device,
     set_threads,
 )
+from dermae_bench.execute.stages.logits import logits_in_batches
 from dermae_bench.execute.stages.teaching import said_by_teacher
+from dermae_bench.faults import point
 from dermae_bench.plugin.contracts import Classifier, Model
-from dermae_bench.plugin.images import ImageSet, resize
+from dermae_bench.plugin.images import ImageSet
 from dermae_bench.plugin.measures import PredictionMetric, Predictions
 from dermae_bench.plugin.weights import state_digest
 from dermae_bench.scoring.labels import task_of
@@ -62,7 +63,7 @@ def train(context: StageContext) -> dict[str, Any]:
         budget,
         work["seed"],
         device,
-        Checkpoints(context.folder / "checkpoints"),
+        Checkpoints(context.folder / "checkpoints", context.spec["key"], context.hold),
         validate=validate,
         better=better,
         report=lambda done, total, loss: context.status(done, total, "steps", loss),
@@ -81,13 +82,13 @@ def train(context: StageContext) -> dict[str, Any]:
     run.check_spent()
     context.phase = "saving"
     state = run.artifact()
-    save_file(state, context.out / "weights.safetensors")
+    save_tensors(state, context.out / "weights.safetensors")
     _write_curves(context, run)
     if work["model"]["role"] == "pretrainer":
         model.load_state_dict(state)
         pretrained: Any = model
         encoder = {k: v.detach().cpu().clone().contiguous() for k, v in pretrained.encoder().items()}
-        save_file(encoder, context.out / "encoder.safetensors")
+        save_tensors(encoder, context.out / "encoder.safetensors")
     return {
         "weights": state_digest(state),
         "frozen": {name: state_digest(module.state_dict()) for name, module in model.frozen_modules.items()},
@@ -131,7 +132,7 @@ def _validation(
     images = image_set(context, [{"split": "val"}], task)
 
     def validate() -> float:
-        logits = predict_logits(model, images, device, PREDICT_BATCH)
+        logits = np.concatenate(list(logits_in_batches(model, images, device, PREDICT_BATCH)))
         assert images.labels is not None
         predictions = Predictions(task=task, ids=images.ids, groups=images.groups, labels=images.labels, logits=logits)
         return metric.values(predictions)[column.name]
@@ -139,26 +140,9 @@ def _validation(
     return validate, -1 if column.better == "lower" else 1
 
 
-@torch.inference_mode()
-def predict_logits(
-    model: Any, images: ImageSet, device: torch.device, batch: int, report: Callable[[int], None] | None = None
-) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """float32 (N, C) logits of a classifier in eval mode, batch by batch in order."""
-    found = []
-    for start in range(0, len(images), batch):
-        pixels = images[slice(start, start + batch)].to(device)
-        if model.input_size is not None:
-            pixels = resize(pixels, model.input_size)
-        logits = model(pixels)
-        check_logits(logits, len(pixels), len(model.task.classes), type(model).__name__)
-        found.append(logits.float().cpu())
-        if report is not None:
-            report(start + len(pixels))
-    return torch.cat(found).numpy()
-
-
 def _write_curves(context: StageContext, run: FitRun) -> None:
     names = list(dict.fromkeys(name for point in run.curves for name in point))
+    point("write", context.out / "curves.csv")
     with (context.out / "curves.csv").open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(names)

@@ -10,9 +10,14 @@ from dermae_bench.report.audit.averages import ACCURACY_SLACK, F1_SLACK, Average
 from dermae_bench.report.audit.counts import fitting
 from dermae_bench.report.audit.findings import ASSUMPTIONS, GRADES, MEANING, odds, pair_text, percent
 from dermae_bench.report.audit.matrices import AVERAGES
+from dermae_bench.report.audit.pairs import Implied, Matched
 from dermae_bench.report.audit.printed import HOWS, Printed
 from dermae_bench.report.audit.table import Cell
 from dermae_bench.report.audit.testset import TestSet
+
+COUNTED = ("A1", "A2", "A4")
+"""What the counts behind printed shares assume."""
+IMPLIED = ("A1", "A3", "A4")
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,16 @@ def sections(result: Audit) -> list[Section]:
         )
         found.append(Section(f"{grade.capitalize()}: {len(items)}", MEANING[grade], items=items or ("nothing",)))
     used = {key for finding in result.findings for key in finding.assuming}
+    used |= set(COUNTED) if parts[1].grid is not None and any(row[5] != "-" for row in parts[1].grid.rows) else set()
+    used |= set(IMPLIED) if parts[3].grid is not None and parts[3].grid.rows else set()
     items = tuple(f"{key}: {text}" for key, text in ASSUMPTIONS.items() if key in used)
     if items:
         found.append(Section("Assumptions", "a statement holds if those behind it do", items=items))
     return found
+
+
+def _behind(assumed: tuple[str, ...]) -> str:
+    return f"[{', '.join(assumed)}]"
 
 
 def title(result: Audit) -> str:
@@ -101,8 +112,8 @@ def _cells(result: Audit) -> Section:
                 )
             )
     about = (
-        "counts: what the number can be out of so many images, rounded, `cut` if only when cut off; points: its "
-        "distance from the best constant answer"
+        "counts: what the number can be out of so many images if its digits are rounded, and `cut` if they are cut "
+        "off, where that differs [A1, A2, A4, of one class A3]; points: its distance from the best constant answer"
     )
     return Section(
         "Numbers", about, Grid(("line", "system", "task", "metric", "printed", "counts", "points"), tuple(rows))
@@ -110,9 +121,13 @@ def _cells(result: Audit) -> Section:
 
 
 def counts_text(item: Checked, cell: Cell) -> Iterator[str]:
-    """`1151/1512` for each size that the number can be a count of, `no/2003` for each that it cannot."""
+    """`1151/1512` for each size that the number can be a count of, `no/2003` for each that it cannot.
+
+    `155/189 (cut 155-156)` where digits that are cut off stand for other counts than rounded ones.
+    """
     for size in dict.fromkeys(size for test_set in item.sets for size in _denominators(cell.metric, test_set)):
-        yield f"{_counts(cell, size)}/{size}"
+        rounded, cut = (_counts(fitting(cell.printed, size, how)) for how in HOWS)
+        yield f"{rounded}/{size}" + (f" (cut {cut})" if cut != rounded else "")
 
 
 def _denominators(metric: str, test_set: TestSet) -> tuple[int, ...]:
@@ -123,13 +138,8 @@ def _denominators(metric: str, test_set: TestSet) -> tuple[int, ...]:
     return (test_set.counts[place],) if two and place is not None else ()
 
 
-def _counts(cell: Cell, size: int) -> str:
-    for how in HOWS:
-        found = fitting(cell.printed, size, how)
-        if found:
-            mark = " cut" if how == "truncated" else ""
-            return f"{found[0]}{f'-{found[-1]}' if len(found) > 1 else ''}{mark}"
-    return "no"
+def _counts(found: range) -> str:
+    return f"{found[0]}{f'-{found[-1]}' if len(found) > 1 else ''}" if found else "no"
 
 
 def margins(item: Checked, cell: Cell) -> Iterator[str]:
@@ -181,30 +191,41 @@ def _implied(result: Audit) -> Section:
     rows = []
     for item in result.checked:
         for test_set, found in item.matched.items():
-            known = found.implied
-            if known is None or not known.told:
-                continue
             auc = item.entry.cells.get("auc")
-            rows.append(
-                (
-                    str(item.entry.line),
-                    item.entry.system,
-                    item.entry.task or "-",
-                    f"{test_set.n} ({test_set.counts[1]})",
-                    _whole(known.tp),
-                    _whole(known.tn),
-                    f"{_share(known.sensitivity)} ({'-'.join(f'{end:.2f}' for end in known.sensitivity_interval)})",
-                    _share(known.specificity),
-                    _share(known.balanced_accuracy),
-                    f"{auc.printed.text} in {known.auc[0]:.3f}-{known.auc[1]:.3f}" if auc else "-",
+            for reading, known in readings(found):
+                ends = "-".join(f"{end:.2f}" for end in known.sensitivity_interval)
+                rows.append(
+                    (
+                        str(item.entry.line),
+                        item.entry.system,
+                        item.entry.task or "-",
+                        f"{test_set.n} ({test_set.counts[1]})",
+                        reading,
+                        _whole(known.tp),
+                        _whole(known.tn),
+                        f"{_share(known.sensitivity)} ({ends})",
+                        _share(known.specificity),
+                        _share(known.balanced_accuracy),
+                        f"{auc.printed.text} in {known.auc[0]:.3f}-{known.auc[1]:.3f}" if auc else "-",
+                    )
                 )
-            )
     about = (
-        "the confusion matrices that give every number of the row, as ranges; behind the sensitivity its 95 % "
-        "interval (Wilson); AUC: the areas that curves through this operating point can have"
+        "the confusion matrices that give every number of the row, as ranges, if its digits are rounded or cut off "
+        f"{_behind(IMPLIED)}; behind the sensitivity its 95 % interval (Wilson); AUC: the areas that curves through "
+        "this operating point can have"
     )
-    heads = ("line", "system", "task", "n (pos)", "TP", "TN", "sensitivity", "specificity", "balanced acc.", "AUC")
+    heads = ("line", "system", "task", "n (pos)", "digits", "TP", "TN", "sensitivity", "specificity", "balanced acc.",
+             "AUC")  # fmt: skip
     return Section("Implied confusion matrices", about, Grid(heads, tuple(rows)))
+
+
+def readings(found: Matched) -> list[tuple[str, Implied]]:
+    """What the numbers imply by each reading of their digits that pins it down; once where all agree."""
+    words = {"rounded": "rounded", "truncated": "cut off"}
+    told = {how: known for how, known in found.readings.items() if known.told}
+    if len({known.matrices for known in found.readings.values()}) == 1 and len(told) > 1:
+        return [("either", next(iter(told.values())))]
+    return [(words[how], known) for how, known in told.items()]
 
 
 def _whole(ends: tuple[int, int]) -> str:

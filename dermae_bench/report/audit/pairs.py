@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,6 +30,11 @@ class Implied:
     told: bool
     """The numbers pin the matrix down to a handful; without it the ranges are the arithmetic ends alone."""
 
+    @property
+    def matrices(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Of true positives and true negatives."""
+        return self.tp, self.tn
+
 
 @dataclass(frozen=True)
 class Clash:
@@ -44,9 +49,12 @@ class Matched:
     """What the numbers of one system mean on given class sizes."""
 
     implied: Implied | None
+    """By the first reading of the digits that has any: rounded, else cut off."""
     clashes: tuple[Clash, ...]
     skipped: bool
     """There are too many matrices to try, so nothing is known."""
+    readings: Mapping[How, Implied] = field(default_factory=dict)
+    """By each reading that has any; nobody knows which of them a table follows."""
 
 
 def matched(cells: Mapping[str, Printed], negatives: int, positives: int) -> Matched:
@@ -79,10 +87,11 @@ def matched(cells: Mapping[str, Printed], negatives: int, positives: int) -> Mat
         metrics = _smallest_clash(whole, negatives, positives)
         clashes.append(Clash(metrics, _why_pair(metrics, whole, negatives, positives)))
     # an accuracy that is no count leaves nothing to imply
-    implied = _implied(found) if found is not None and not clashes and bool(shares) else None
+    readings = {} if found is None or clashes or not shares else _readings(whole, negatives, positives)
+    implied = next(iter(readings.values()), None)
     if "auc" in cells:
         clashes += _area(cells["auc"], shares if not clashes else {}, negatives, positives)
-    return Matched(implied, tuple(clashes), skipped=False)
+    return Matched(implied, tuple(clashes), skipped=False, readings=readings)
 
 
 def micro_clash(cells: Mapping[str, Printed]) -> tuple[Clash, ...]:
@@ -110,6 +119,12 @@ def _together(cells: Mapping[str, Printed], negatives: int, positives: int) -> M
         if found is None or not found.empty:
             return found
     return found
+
+
+def _readings(cells: Mapping[str, Printed], negatives: int, positives: int) -> dict[How, Implied]:
+    """What the numbers imply if all are rounded, and if all are cut off."""
+    every = {how: allowed(negatives, positives, _limits(cells, how)) for how in HOWS}
+    return {how: _implied(found) for how, found in every.items() if found is not None and not found.empty}
 
 
 def _limits(cells: Mapping[str, Printed], how: How) -> dict[str, tuple[float, float]]:
@@ -215,10 +230,12 @@ def _why(metric: str, printed: Printed, negatives: int, positives: int) -> str:
 def _why_pair(metrics: Sequence[str], cells: Mapping[str, Printed], negatives: int, positives: int) -> str:
     named = ", ".join(f"{metric} {cells[metric].text}" for metric in metrics)
     text = f"no confusion matrix of {negatives} negatives and {positives} positives gives {named} together"
-    others = {metric: cells[metric] for metric in metrics[:-1]}
-    found = _together(others, negatives, positives)
-    if found is None or found.empty:
+    limits = [_limits({metric: cells[metric] for metric in metrics[:-1]}, how) for how in HOWS]
+    every = [one for limit in limits if (one := allowed(negatives, positives, limit)) is not None and not one.empty]
+    if not every:
         return text
+    tp, tn = (np.concatenate([getattr(one, name) for one in every]) for name in ("tp", "tn"))
+    found = Matrices(tp, tn, negatives, positives)
     if metrics[-1] != "f1":
         return f"{text}; with the others {metrics[-1]} lies in {_between(found, metrics[-1])}"
     lie = ", ".join(f"{average.removeprefix('f1-')} {_between(found, average)}" for average in AVERAGES)

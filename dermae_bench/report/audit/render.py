@@ -13,12 +13,12 @@ from typing import Any
 from dermae_bench.report.audit.audit import Audit, Checked
 from dermae_bench.report.audit.averages import verdict
 from dermae_bench.report.audit.counts import fitting
-from dermae_bench.report.audit.document import Grid, counts_text, margins, sections, title
+from dermae_bench.report.audit.document import Grid, counts_text, margins, readings, sections, title
 from dermae_bench.report.audit.findings import ASSUMPTIONS, GRADES, MEANING
 from dermae_bench.report.audit.printed import HOWS
 from dermae_bench.report.audit.table import Cell
 from dermae_bench.report.audit.testset import TestSet
-from dermae_bench.report.escape import csv_text, fitted, visible, width_of
+from dermae_bench.report.escape import csv_text, fitted, json_ascii, visible, width_of
 from dermae_bench.report.escape import markdown as safe
 
 WIDEST_CELL = 44
@@ -108,7 +108,7 @@ def json_audit(result: Audit) -> str:
             for finding in result.findings
         ],
     }
-    return json.dumps(about, indent=1, sort_keys=True, allow_nan=False)
+    return json_ascii(json.dumps(about, indent=1, sort_keys=True, allow_nan=False))
 
 
 def _entry(item: Checked) -> Mapping[str, Any]:
@@ -139,6 +139,7 @@ def _entry(item: Checked) -> Mapping[str, Any]:
                     for name, fit in item.averages.get(test_set, {}).items()
                 },
                 "implied": _implied_json(item, test_set),
+                "implied_by_reading": _readings_json(item, test_set),
             }
             for test_set in item.sets or tuple(item.averages)
         ],
@@ -148,6 +149,11 @@ def _entry(item: Checked) -> Mapping[str, Any]:
 def _implied_json(item: Checked, test_set: TestSet) -> Mapping[str, Any] | None:
     found = item.matched.get(test_set)
     return asdict(found.implied) if found is not None and found.implied is not None else None
+
+
+def _readings_json(item: Checked, test_set: TestSet) -> Mapping[str, Any]:
+    found = item.matched.get(test_set)
+    return {how: asdict(known) for how, known in found.readings.items()} if found is not None else {}
 
 
 def csv_audit(result: Audit) -> str:
@@ -193,9 +199,9 @@ def _verdicts(item: Checked, cell: Cell) -> list[str]:
 def _implied(item: Checked) -> list[str]:
     texts = []
     for test_set, found in item.matched.items():
-        known = found.implied
-        if known is not None and known.told:
+        for reading, known in readings(found):
             ends = " to ".join(f"{end:.4f}" for end in dict.fromkeys(known.balanced_accuracy))
             tp = " to ".join(str(end) for end in dict.fromkeys(known.tp))
-            texts.append(f"{test_set}: TP {tp}, balanced accuracy {ends}")
+            how = "rounded or cut off" if reading == "either" else reading
+            texts.append(f"{test_set}, {how}: TP {tp}, balanced accuracy {ends}")
     return texts

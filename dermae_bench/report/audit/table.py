@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dermae_bench.bounded.texts import read_csv
 from dermae_bench.errors import DataError, DataMissing
 from dermae_bench.report.audit.printed import Printed, read_printed
 
 LARGEST_FILE = 4 * 2**20
+MOST_ROWS = 20_000
 LARGEST_SET = 10**7
 LABELS = ("system", "test_set", "n", "positives", "classes", "source", "note")
 LONG = ("board", "name", "detail", "task", "metric", "value", "n")
@@ -156,25 +156,13 @@ def read_paper_table(path: Path) -> PaperTable:
 
 
 def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    if not path.is_file():
-        raise DataMissing(f"table {path} is not there")
-    if path.stat().st_size > LARGEST_FILE:
-        raise DataError(f"{path.name} is larger than {LARGEST_FILE // 2**20} MiB: no published table is")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name} is not UTF-8 (byte {error.start})") from None
-    if "\0" in text:
-        raise DataError(f"{path.name} contains NUL bytes: it is not a text file")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except csv.Error as error:
-        raise DataError(f"{path.name}, line {reader.line_num}: {error}") from None
-    lines = [(line, cells) for line, cells in lines if any(cells)]
-    if len(lines) < 2:
+        table = read_csv(path, LARGEST_FILE, MOST_ROWS)
+    except DataMissing:
+        raise DataMissing(f"table {path} is not there") from None
+    columns, rows = list(table.columns), [(line, list(cells)) for line, cells in table.rows if any(cells)]
+    if not rows:
         raise DataError(f"{path.name} has no rows below a header")
-    columns = lines[0][1]
     twice = sorted({column for column in columns if columns.count(column) > 1})
     wrong = [f"column {column!r} stands {columns.count(column)} times" for column in twice if column]
     wrong += ["a column has no name"] if "" in columns else []
@@ -183,9 +171,10 @@ def _rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             "no column `system` (a table with a column per metric) or `metric` and `value` (a line per number)"
         )
     if wrong:
-        hint = "separate columns by commas" if len(columns) == 1 else "docs/audit.md shows both forms"
+        other = f", not by {table.separator!r}" if table.separator else ""
+        hint = f"separate columns by commas{other}" if len(columns) == 1 else "docs/audit.md shows both forms"
         raise DataError(f"{path.name} has an unusable header: {','.join(columns)[:200]}", wrong, hint=hint)
-    return columns, lines[1:]
+    return columns, rows
 
 
 def _wide(reader: _Reader, columns: Sequence[str], rows: Sequence[tuple[int, Mapping[str, str]]]) -> list[Entry]:

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dermae_bench.errors import InvalidOutput
+from dermae_bench.errors import DataError, InvalidOutput, UserError
 from dermae_bench.plugin.measures import PredictionMetric, Predictions
 from dermae_bench.report.compare.recorded import Results
-from dermae_bench.report.evidence import Score
+from dermae_bench.report.evidence import PREDICTIONS, VERIFY, Score
 from dermae_bench.report.records import Record
 from dermae_bench.scoring.records import MetricOf
 from dermae_bench.scoring.resampling import Draws, resample
@@ -75,12 +75,17 @@ class Reader:
         return scores if real else None
 
     def answered(self, results: Results, scores: Sequence[Score], records: Sequence[Record]) -> Answered:
-        """The answers of all seeds, in the order of the first seed's images."""
+        """The answers of all seeds, in the order of the first seed's images.
+
+        Raises:
+            UserError: they cannot be read.
+            DataError: they are no answers: numbers that are not finite, labels that are no class.
+        """
         found: list[Predictions] = []
-        for score in scores:
+        for score, record in zip(scores, records, strict=True):
             key = (id(results), score.key)
             if key not in self._answers:
-                self._answers[key] = results.evidence.scored(score)
+                self._answers[key] = _read(results, score, record)
             found.append(self._answers[key])
         return Answered(
             seeds=tuple(record.seeds for record in records),
@@ -120,6 +125,43 @@ class Reader:
         if groups not in self._draws:
             self._draws[groups] = Draws(groups, RESAMPLES, self.seed)
         return self._draws[groups]
+
+
+def _read(results: Results, score: Score, record: Record) -> Predictions:
+    """The answers behind a score, looked at once."""
+    path = results.folder / PREDICTIONS
+    hint = f"restore the file (a git-LFS pointer needs `git lfs pull`), or make the folder again; {VERIFY}"
+    try:
+        found = results.evidence.scored(score)
+    # pyarrow's errors of damaged files are all of these
+    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if isinstance(error, KeyError):
+            reason = f"there is no {reason}"
+        raise UserError(f"{path}: the answers of {record.row} cannot be read: {reason}", hint=hint) from None
+    sets = [("test", found)] + ([("val", found.validation)] if found.validation is not None else [])
+    problems = [f"{record.row}, {where}: {text}" for where, one in sets for text in _wrong(one)]
+    if problems:
+        raise DataError(f"{path} holds what are no answers:", problems, hint=hint)
+    return found
+
+
+def _wrong(found: Predictions) -> list[str]:
+    """What no model and no data set can have said; [] for answers."""
+    count, classes = len(found.ids), len(found.task.classes)
+    if not count or found.logits.shape != (count, classes):
+        shape = " x ".join(map(str, found.logits.shape))
+        return [f"{shape} logits for {count} images and {classes} classes"]
+    told = []
+    broken = ~np.isfinite(found.logits).all(axis=1)
+    if broken.any():
+        rows = np.flatnonzero(broken).tolist()
+        named = ", ".join(found.ids[row] for row in rows[:3]) + (", ..." if len(rows) > 3 else "")
+        told.append(f"{len(rows)} of {count} images have logits that are no finite numbers ({named})")
+    outside = int(((found.labels < 0) | (found.labels >= classes)).sum())
+    if outside:
+        told.append(f"{outside} of {count} labels are none of the {classes} classes")
+    return told
 
 
 def recomputed(asked: Asked, predictions: Predictions) -> float:

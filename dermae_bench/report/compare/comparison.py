@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from dermae_bench.errors import InvalidOutput, UserError
+from dermae_bench.report.compare.absent import absent_numbers
 from dermae_bench.report.compare.answers import (
     RESAMPLES,
     Reader,
@@ -74,6 +75,7 @@ def compare(
         resamples=RESAMPLES,
         seed=seed,
         left_out=tuple(dict.fromkeys(left_out)),
+        absent=tuple(absent_numbers(a, b, pairing, judged)),
     )
 
 

@@ -13,6 +13,7 @@ from dermae_bench.errors import InvalidOutput
 from dermae_bench.report.compare.answers import Answered, Asked, Measured, Reader
 from dermae_bench.report.compare.outcome import Companion, Line, Number, Verified
 from dermae_bench.report.compare.procedures import BIASED, ONLY, Both, Test, Tested, frozen, make
+from dermae_bench.report.compare.scarce import interval_of
 from dermae_bench.report.compare.sides import RowPair
 from dermae_bench.report.records import Record
 from dermae_bench.statistics.bootstrap import ROUNDING, bca, standard_error, told
@@ -21,7 +22,6 @@ from dermae_bench.statistics.decisions import holm, minimal_detectable_effect
 UNPAIRED = "no test: the two rows have no pairs of images, only a value a seed"
 BENT = "draws of lesions shift it by {:.1f} of its standard errors: its interval is rough"
 FROZEN = "no interval and no test: it does not depend on the test images"
-UNTOLD = "no interval: too many draws of lesions have no such number, or all have the same"
 UNRESAMPLED = "no interval and no test: the metric has no form for resampling"
 
 
@@ -84,10 +84,10 @@ def _drawn(
     both = Both(answers=column.answers, measured=(found[0], found[1]), values=column.values)
     if frozen(column.asked, both):
         return replace(line, note=FROZEN), None
-    found_interval = bca(both.difference, both.replicates, both.jackknife, level)
-    # the same answers differ nowhere, on whatever images; unlike answers that never differ here say nothing of others
-    interval = found_interval if both.identical else told(found_interval)
-    error = standard_error(both.replicates)
+    interval, note = interval_of(column.asked, both, level)
+    # where draws hold few lesions that differ, or none, their spread is none of other test sets
+    drawn = interval is not None and interval.method != "counts" and interval.high > interval.low
+    error = standard_error(both.replicates) if drawn else None
     line = replace(
         line,
         a=_with_interval(a, found[0], level),
@@ -97,16 +97,20 @@ def _drawn(
         form=interval.method if interval is not None else "",
         error=error,
         detectable=None if error is None else minimal_detectable_effect(error, 1 - level),
-        note="" if interval is not None else UNTOLD,
+        note=note,
     )
     if both.bias > BIASED and not both.identical:
-        line = replace(line, note=line.note or BENT.format(both.bias))
+        line = replace(line, note=line.note or BENT.format(both.bias), rough=True)
     if not tested:
-        return replace(line, note=f"no test: {test} is a test of {ONLY[test]} alone"), None
+        return replace(line, note=_also(note, f"no test: {test} is a test of {ONLY[test]} alone")), None
     try:
         return replace(line, tests=tuple(map(_verified, make(test, column.asked, both, seed)))), both
     except InvalidOutput as error_found:
-        return replace(line, note=f"no test: {error_found}"), None
+        return replace(line, note=_also(note, f"no test: {error_found}")), None
+
+
+def _also(note: str, text: str) -> str:
+    return f"{note}; {text}" if note else text
 
 
 def _verified(made: Tested) -> Verified:

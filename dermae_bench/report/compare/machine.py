@@ -13,7 +13,7 @@ from dermae_bench.report.compare.flips import RULE, Flips
 from dermae_bench.report.compare.outcome import Comparison, Line, PairResult, as_json
 from dermae_bench.report.compare.procedures import ABOUT
 from dermae_bench.report.compare.verdicts import Judged
-from dermae_bench.report.escape import csv_text, public
+from dermae_bench.report.escape import csv_text, json_ascii, public
 from dermae_bench.report.numbers import exact
 
 CSV_COLUMNS = (
@@ -39,10 +39,13 @@ def json_comparison(comparison: Comparison, judged: Judged | None, flips: Mappin
         "only_a": list(comparison.pairing.only_a),
         "only_b": list(comparison.pairing.only_b),
         "left_out": list(comparison.left_out),
+        "absent": [
+            {"row_a": one.pair.a.row, "row_b": one.pair.b.row, "metric": one.metric} for one in comparison.absent
+        ],
         "pairs": [_pair(comparison, pair, flips.get(place)) for place, pair in enumerate(comparison.pairs)],
         "policy": None if judged is None else _judged(judged),
     }
-    return json.dumps(public(about), indent=1, allow_nan=False)
+    return json_ascii(json.dumps(public(about), indent=1, allow_nan=False))
 
 
 def csv_comparison(comparison: Comparison) -> str:
@@ -104,6 +107,7 @@ def _line(line: Line, alpha: float) -> dict[str, Any]:
         "low": line.low,
         "high": line.high,
         "interval": line.form or None,
+        "rough": line.rough,
         "error": line.error,
         "detectable": line.detectable,
         "tests": [asdict(test) for test in line.tests],

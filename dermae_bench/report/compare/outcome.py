@@ -74,11 +74,13 @@ class Line:
     high: float | None = None
     """Interval of B - A from paired draws of whole lesions."""
     form: str = ""
-    """bca or percentile"""
+    """bca, percentile or counts"""
+    rough: bool = False
+    """Draws of lesions shift the number: the interval is a rough one, and no test exists."""
     error: float | None = None
-    """Standard error of B - A over test sets."""
+    """Standard error of B - A over test sets; None where too few lesions differ to tell it."""
     detectable: float | None = None
-    """Smallest true difference that such a test set shows with 80 % power."""
+    """Smallest true difference that such a test set shows with 80 % power; None as `error`."""
     tests: tuple[Verified, ...] = ()
     same_as: str = ""
     """The column that this one is in every digit on these rows: its test is that one's, and Holm counts it once."""
@@ -124,6 +126,14 @@ class PairResult:
     """Why there is no number at all, or not the one that was to be tested."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Absent:
+    """A number that was asked for and that neither side has, though the row may have it."""
+
+    pair: RowPair
+    metric: str
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
     """A is the reference, B the candidate; every difference is B - A."""
@@ -138,6 +148,8 @@ class Comparison:
     seed: int
     left_out: tuple[str, ...] = ()
     """Columns that were not compared, and why."""
+    absent: tuple[Absent, ...] = ()
+    """Of what a policy judges."""
 
     @property
     def alpha(self) -> float:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from dermae_bench.errors import Problem, UserError
+from dermae_bench.errors import DataMissing, Problem, UserError
 from dermae_bench.plugin.checking import Finding, check, suggestion
 from dermae_bench.plugin.params import Between, build, schema_of
 from dermae_bench.report.compare.names import about_columns
+from dermae_bench.report.compare.ranges import Range, beyond
 from dermae_bench.suite.yaml import Node, read_file
 
 WORDS = ("margin", "gain", "at_least", "at_most")
@@ -82,25 +83,31 @@ class LoadedPolicy:
         tasks = self.plain.get("tasks") if isinstance(self.plain, dict) else None
         return tuple(tasks) if isinstance(tasks, list | tuple) and all(isinstance(one, str) for one in tasks) else ()
 
-    def fitting(self, columns: Mapping[str, str], sections: Sequence[str]) -> Policy:
+    def fitting(
+        self, columns: Mapping[str, str], sections: Sequence[str], ranges: Mapping[str, Range] | None = None
+    ) -> Policy:
         """Check it in itself and against what is compared.
 
         Args:
             columns: column -> its better side, of what both sides have.
             sections: tasks, and sets that generators are measured against.
+            ranges: column -> between what it lies, where that is known.
 
         Raises:
             PolicyError: it is no policy, a column or a task is not compared, or a word asks a column to be bad: all at
                 once, in the order of the file.
         """
-        problems = [*self.problems, *(_problem(self.root, one) for one in self._unfitting(columns, sections))]
+        unfitting = self._unfitting(columns, sections, ranges or {})
+        problems = [*self.problems, *(_problem(self.root, one) for one in unfitting)]
         if problems:
             places = {id(one): (one.place.line, one.place.column) if one.place else (0, 0) for one in problems}
             raise PolicyError(sorted(problems, key=lambda one: places[id(one)]))
         policy: Policy = build(Policy, self.plain)
         return policy
 
-    def _unfitting(self, columns: Mapping[str, str], sections: Sequence[str]) -> Iterator[Finding]:
+    def _unfitting(
+        self, columns: Mapping[str, str], sections: Sequence[str], ranges: Mapping[str, Range]
+    ) -> Iterator[Finding]:
         for place, name in enumerate(self.tasks):
             if name not in sections:
                 hint = suggestion(name, sections, "compared")
@@ -115,6 +122,10 @@ class LoadedPolicy:
             for word in criteria if isinstance(criteria, dict) else ():
                 if word in refused and criteria[word] is not None:
                     yield Finding(("metrics", name, word), f"{name} {refused[word]}", on_key=True)
+            asked = criteria if isinstance(criteria, dict) and name in ranges else {}
+            numbers = {word: value for word, value in asked.items() if word in WORDS and type(value) in (int, float)}
+            for word, message, hint in beyond(name, numbers, ranges[name]) if numbers else ():
+                yield Finding(("metrics", name, word), message, hint)
 
 
 _REFUSED: Mapping[str, Mapping[str, str]] = {
@@ -135,8 +146,8 @@ def load_policy(path: Path) -> LoadedPolicy:
     """
     try:
         root, problems = read_file(path)
-    except OSError as error:
-        raise PolicyError([Problem(f"{path} cannot be read: {error.strerror}")]) from error
+    except DataMissing:
+        raise PolicyError([Problem(f"there is no policy file {path}")]) from None
     if root is None:
         raise PolicyError(problems)
     plain, findings = check(root.plain(), schema_of(Policy))

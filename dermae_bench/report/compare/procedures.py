@@ -143,12 +143,19 @@ def make(test: Test, asked: Asked, both: Both, seed: int) -> list[Tested]:
 
 def _exchange(plugin: str, both: Both, seed: int) -> PairedTest:
     """Whole lesions change places, with all seeds: whole numbers of right answers, so that accuracy is exact."""
+    candidate, reference, weights = contributions(plugin, both)
+    return cluster_sign_flip(candidate, reference, both.groups, weights, seed=seed)
+
+
+def contributions(plugin: str, both: Both) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64] | None]:
+    """What each image adds to a metric of `MEANS`: right answers (N,) of B and of A, and weights (N,), None for equal.
+
+    As many votes on both sides, where one has more seeds than the other: (seeds of A) x (seeds of B) at most.
+    """
     a, b = (answered.right for answered in both.answers)
-    # as many votes on both sides, where one has more seeds than the other
-    values = a.sum(axis=0) * len(b), b.sum(axis=0) * len(a)
     labels = both.answers[0].predictions[0].labels
     weights = None if plugin == "accuracy" else 1 / np.bincount(labels)[labels]
-    return cluster_sign_flip(values[1], values[0], both.groups, weights, seed=seed)
+    return b.sum(axis=0) * len(a), a.sum(axis=0) * len(b), weights
 
 
 def _per_seed(test: Test, both: Both) -> list[Tested]:

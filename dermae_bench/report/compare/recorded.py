@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from dermae_bench.errors import UserError
-from dermae_bench.report.evidence import Evidence, Score
+from dermae_bench.bounded.files import Unreadable
+from dermae_bench.bounded.texts import read_json_lines
+from dermae_bench.errors import DataError, UserError
+from dermae_bench.report.evidence import FILE, VERIFY, Evidence, Score
+from dermae_bench.report.form import EVIDENCE, RECORD, unfit
 from dermae_bench.report.ranking import SECTION
 from dermae_bench.report.records import Board, Record
 
 RECORDS = "records.jsonl"
+MOST_RECORDS = 200_000
 BETWEEN = " | "
 """Between the parts of a row's id."""
 
@@ -60,6 +63,9 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.evidence = Evidence(folder)
+        problems = unfit(self.evidence.about, EVIDENCE)
+        if problems:
+            raise DataError(f"{folder / FILE} is not what a report writes", problems, hint=VERIFY)
         self.records = tuple(_records(folder / RECORDS))
 
     @cached_property
@@ -96,12 +102,15 @@ class Results:
 def _records(path: Path) -> Iterator[Record]:
     if not path.is_file():
         raise UserError(f"there is no {path}", hint="it is half a folder: `dermae-bench report SUITE` makes it again")
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                about = json.loads(line)
-                if about["kind"] == "reported":
-                    continue
-                yield Record(**{**about, "warnings": tuple(about["warnings"])})
-            except (ValueError, TypeError, KeyError) as error:
-                raise UserError(f"{path}:{number} is no record: {error}") from None
+    for number, about in read_json_lines(path):
+        if number > MOST_RECORDS:
+            raise Unreadable(path, f"more than {MOST_RECORDS:,} records")
+        problems = unfit(about, RECORD)
+        if problems:
+            raise Unreadable(path, f"no record: {problems[0]}", line=number, hint=VERIFY)
+        if about["kind"] == "reported":
+            continue
+        try:
+            yield Record(**{**about, "warnings": tuple(about["warnings"])})
+        except (ValueError, TypeError) as error:
+            raise Unreadable(path, f"no record: {error}", line=number, hint=VERIFY) from None

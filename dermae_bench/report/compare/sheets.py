@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dermae_bench.durable import digest_file, digest_of, replacing
+from dermae_bench.durable import digest_of, replacing
 from dermae_bench.errors import StorageError, UserError
 from dermae_bench.report.compare.flips import Flip, Flips
 from dermae_bench.report.compare.recorded import RECORDS, Results
-from dermae_bench.report.evidence import FILE
+from dermae_bench.report.escape import visible
+from dermae_bench.report.evidence import FILE, VERIFY
+from dermae_bench.store.artifacts import Store
+from dermae_bench.store.index import KEY
 
 REAL = "real-images"
 """The only name of a folder inside a results folder that may hold photographs; git leaves it alone."""
@@ -50,31 +53,45 @@ class Pixels:
 
     Raises:
         UserError: they are not there, or are not those that the results were made from.
+        Damaged: their files are not what the store wrote.
     """
 
     def __init__(self, results: Results) -> None:
         import pyarrow.parquet as pq
 
         about = results.evidence.prepared
-        folder = results.folder.resolve().parent / "store" / "prepare" / str(about.get("key", ""))
-        images, table = folder / "images.npy", folder / "table.parquet"
-        if not images.is_file() or not table.is_file():
+        key, split, data = (about.get(name) for name in ("key", "split_digest", "data"))
+        if not isinstance(key, str) or KEY.fullmatch(key) is None:
+            # it becomes part of a path, and whoever wrote the folder chose it
+            raise UserError(f"{results.folder / FILE} names no prepared data by a key", hint=VERIFY)
+        store = Store(results.folder.resolve().parent / "store")
+        if not store.has("prepare", key):
             raise UserError(
-                f"the pixels are not in the store beside {results.folder}: no prepare/{about.get('key', '?')}",
+                f"the pixels are not in the store beside {results.folder}: no prepare/{key}",
                 hint="run the suite here, or list the flips without pictures: --flips 20",
             )
-        found = digest_of([digest_file(images), about["split_digest"]])[:16]
-        if found != about["data"]:
+        folder, manifest = store.checked("prepare", key, ("images.npy", "table.parquet"))
+        found = digest_of([manifest.files["images.npy"]["sha256"], split])[:16]
+        if found != data:
             raise UserError(
-                f"the pixels in the store differ from those of {results.folder}: {found}, not {about['data']}",
-                hint="`dermae-bench verify` names what differs",
+                f"the pixels in the store differ from those of {results.folder}: {found}, not {visible(str(data), 40)}",
+                hint=VERIFY,
             )
-        ids = pq.read_table(table, columns=["id"], use_threads=False).column("id").to_pylist()
+        ids = pq.read_table(folder / "table.parquet", columns=["id"], use_threads=False).column("id").to_pylist()
         self._place = {image: row for row, image in enumerate(ids)}
-        self._images = np.load(images, mmap_mode="r")
+        self._images = np.load(folder / "images.npy", mmap_mode="r")
+        self._of = results.folder
 
     def __getitem__(self, image: str) -> NDArray[np.uint8]:
-        """uint8 (S, S, 3)."""
+        """uint8 (S, S, 3).
+
+        Raises:
+            UserError: the data have no image of that name.
+        """
+        if image not in self._place:
+            raise UserError(
+                f"{self._of} has answers to {visible(image, 60)}, which is no image of its data", hint=VERIFY
+            )
         return np.ascontiguousarray(self._images[self._place[image]].transpose(1, 2, 0))
 
 

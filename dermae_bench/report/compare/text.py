@@ -21,6 +21,7 @@ OPERATING = (
     "what stands below the metric, not what was aimed at; a row that reached less of it may have bought its number "
     "with that."
 )
+UNKNOWN = "cannot be told"
 SAME = "the same number in every draw, tested once"
 DISTANCES = (
     "without pairs of images (a distance between sets, answers to generated images) no test tells A and B apart: "
@@ -121,7 +122,7 @@ def _rows(line: Line, alpha: float) -> Iterator[list[str]]:
         _difference(line, places),
         p_text(once.p) if once else "-",
         p_text(once.adjusted) if once else "-",
-        shown(line.detectable, places) if line.detectable is not None else "-",
+        _detects(line, places),
         line.words(alpha) if once is not None or not line.tests else "",
     ]
     if once is None:
@@ -133,6 +134,13 @@ def _rows(line: Line, alpha: float) -> Iterator[list[str]]:
         word = "points differ" if one.differs else "equal points"
         values = [shown(one.a, places), shown(one.b, places), signed(one.b - one.a, places)]
         yield [f"    {one.metric}", *values, "", "", "", word]
+
+
+def _detects(line: Line, places: int | None) -> str:
+    if line.detectable is not None:
+        return shown(line.detectable, places)
+    # without pairs of images, and where images do not matter, there is nothing to tell
+    return UNKNOWN if line.tests or line.low is not None else "-"
 
 
 def _value(number: Number, places: int | None) -> str:
@@ -232,8 +240,8 @@ def _criterion(one: Judgement) -> tuple[str, str, str]:
     if one.low is None or one.high is None:
         return asks, spell(one.estimate, places), one.note
     found = f"{spell(one.estimate, places)} [{spell(one.low, places)}, {spell(one.high, places)}]"
-    if one.verdict != "INCONCLUSIVE":
-        return asks, found, ""
+    if one.verdict != "INCONCLUSIVE" or one.note:
+        return asks, found, one.note
     if one.more_lesions is None:
         return asks, found, "no number of lesions settles it"
     if one.more_lesions >= MOST_LESIONS:

@@ -10,6 +10,7 @@ from typing import Literal
 from dermae_bench.report.compare.outcome import Comparison, Line
 from dermae_bench.report.compare.policy import Policy
 from dermae_bench.report.compare.recorded import BETWEEN
+from dermae_bench.report.compare.scarce import UNTOLD
 from dermae_bench.report.compare.sides import RowPair
 from dermae_bench.statistics.decisions import Verdict, decide
 
@@ -71,6 +72,9 @@ def _missing(comparison: Comparison, policy: Policy, judged: set[str]) -> Iterat
         row = rest.partition(": ")[0].replace(" and ", BETWEEN)
         if metric in policy.metrics and (not policy.tasks or any(task in row.split(BETWEEN) for task in policy.tasks)):
             yield text
+    for absent in comparison.absent:
+        if absent.metric in policy.metrics and (not policy.tasks or absent.pair.a.section in policy.tasks):
+            yield f"{absent.metric} of {absent.pair.b.row}: neither A nor B has a number"
     yield from (f"{metric}: no row has it" for metric in policy.metrics if metric not in judged)
 
 
@@ -88,10 +92,10 @@ def _judgements(comparison: Comparison, policy: Policy) -> Iterator[Judgement]:
         for line in found.lines:
             if line.metric in policy.metrics:
                 for word, number in policy.metrics[line.metric].given.items():
-                    yield _judgement(found.pair, line, word, number)
+                    yield _judgement(found.pair, line, word, number, comparison.alpha)
 
 
-def _judgement(pair: RowPair, line: Line, word: str, number: float) -> Judgement:
+def _judgement(pair: RowPair, line: Line, word: str, number: float, alpha: float) -> Judgement:
     side: Literal["higher", "lower"] = "lower" if line.better == "lower" else "higher"
     if word in ("margin", "gain"):
         of: Literal["difference", "value"] = "difference"
@@ -102,8 +106,12 @@ def _judgement(pair: RowPair, line: Line, word: str, number: float) -> Judgement
         of, side, threshold = "value", "higher" if word == "at_least" else "lower", number
         estimate, low, high = (line.b.value, line.b.low, line.b.high) if line.b is not None else (None, None, None)
     verdict = decide(low, high, threshold, side)
+    note = "" if low is not None else (line.note if of == "difference" or line.b is None else "") or UNTOLD
+    if verdict == "GO" and of == "difference" and (threshold >= 0 if side == "higher" else threshold <= 0):
+        note = _untested(line, alpha)
+        verdict = "INCONCLUSIVE" if note else verdict
     more = None
-    if verdict == "INCONCLUSIVE" and estimate is not None and low is not None and high is not None:
+    if verdict == "INCONCLUSIVE" and not note and estimate is not None and low is not None and high is not None:
         more = more_lesions(estimate, low, high, threshold, line.lesions)
     return Judgement(
         pair=pair,
@@ -118,8 +126,22 @@ def _judgement(pair: RowPair, line: Line, word: str, number: float) -> Judgement
         high=high,
         verdict=verdict,
         more_lesions=more,
-        note="" if low is not None else line.note or "no interval",
+        note=note,
     )
+
+
+def _untested(line: Line, alpha: float) -> str:
+    """Why an interval on the better side of 0 does not show that B is better; empty where it does.
+
+    Two words for one thing may not part: what no test tells apart is no evidence beyond a margin of 0. The same answers
+    differ nowhere and need no test.
+    """
+    if line.low == line.high == 0:
+        return ""
+    if line.rough:
+        return "the interval is a rough one, and no test tells A and B apart"
+    worst = max((test.p for test in line.tests), default=0.0)
+    return f"the interval meets it, but the test does not tell A and B apart (p = {worst:.3g})" if worst > alpha else ""
 
 
 def more_lesions(estimate: float, low: float, high: float, threshold: float, lesions: int | None) -> int | None:

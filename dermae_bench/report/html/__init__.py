@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 from pathlib import Path
+from typing import Any
 
+from dermae_bench.report.escape import escaped
 from dermae_bench.report.html.view import page
 from dermae_bench.report.records import Boards, published
 
@@ -18,9 +20,17 @@ def render(boards: Boards) -> str:
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     script = engine.get_template("script.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return engine.get_template("template.html.j2").render(page=page(published(boards)), script_digest=digest) + "\n"
+
+
+def _shown(value: Any) -> Any:
+    """What a place of the template shows: text without control characters, whoever forgot to take them out."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return "\n".join(escaped(line) for line in value.split("\n"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from dermae_bench.scoring.labels import map_labels, task_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ATTRIBUTE = "attribute."
 NAMED = 3
 """Images that a finding names."""
 
@@ -36,6 +37,8 @@ class Images:
 
 def check_images(table: pa.Table, evidence: Evidence, report: Report) -> Images | None:
     """Ids once, and per split the digest and the classes that the prepared data set has."""
+    if not _columns(table, IMAGES, "images", report):
+        return None
     try:
         columns = [table.column(name).to_pylist() for name in ("id", "group", "split", "label")]
         rows = list(zip(*columns, strict=True))
@@ -68,7 +71,10 @@ def check_answers(
 ) -> None:
     """Each set of answers is the one described, is of all images of its split, and has their lesions and labels."""
     described: Mapping[str, Mapping[str, Any]] = evidence.about["predictions"]
-    keys = Counter(table.column("predictions").to_pylist())
+    if not _columns(table, PREDICTIONS, "predictions", report):
+        return
+    placed = Counter(zip(table.column("predictions").to_pylist(), table.column("split").to_pylist(), strict=True))
+    keys = Counter(key for key, _ in placed)
     for key in keys.keys() - described.keys():
         report.differs("predictions", PREDICTIONS, f"evidence.json does not know the answers {str(key)[:40]}")
     for key, about in described.items():
@@ -80,6 +86,9 @@ def check_answers(
             _as_planned(provenance.stages[key], about, place, report)
             found = evidence.predictions(key)
             report.count("predictions", len(found.ids))
+            if strangers := {split for its, split in placed if its == key} - {about["split"]}:
+                told = f"its rows say that they are of other splits than {about['split']}"
+                report.differs("predictions", place, told, sorted(map(str, strangers)), about["split"])
             if len(found.ids) != about["n"]:
                 report.differs("predictions", place, "number of answers", len(found.ids), about["n"])
             classes = len(found.task.classes)
@@ -90,7 +99,6 @@ def check_answers(
                 _beside_images(found.ids, found.groups, found.labels, about, evidence, images, place, report)
         except UNUSABLE as error:
             report.differs("predictions", place, f"they cannot be used: {why(error)}")
-    _unread(evidence, report)
 
 
 def _as_planned(stage: Mapping[str, Any], about: Mapping[str, Any], place: str, report: Report) -> None:
@@ -138,14 +146,34 @@ def _beside_images(
             report.differs("predictions", place, told, _plain(stored[first]), _plain(expected[first]))
 
 
-def _unread(evidence: Evidence, report: Report) -> None:
-    """Answers to the test set that no score reads, where every row is finished: a score was taken out."""
-    if any(row["status"] != "ok" for row in evidence.about["boards"]["rows"]):
-        return
-    read = {about["key"] for score in evidence.scores for about in score.inputs.values()}
-    for key, about in evidence.about["predictions"].items():
-        if about["split"] == "test" and key not in read:
-            report.differs("predictions", f"{PREDICTIONS}: {str(about['name'])[:120]}", "no score is of these answers")
+def _columns(table: pa.Table, name: str, topic: str, report: Report) -> bool:
+    """Whether the columns are those of the file, whole and of their kinds: no float is taken for a class."""
+    from pyarrow import types
+
+    def text(kind: pa.DataType) -> bool:
+        inner = kind.value_type if types.is_dictionary(kind) else kind
+        return bool(types.is_string(inner) or types.is_large_string(inner))
+
+    def logits(kind: pa.DataType) -> bool:
+        return bool(types.is_list(kind) and types.is_float32(kind.value_type))
+
+    kinds: dict[str, tuple[str, Callable[[pa.DataType], bool]]] = {
+        **dict.fromkeys(("id", "group", "split"), ("texts", text)), "label": ("integers", types.is_integer)
+    }  # fmt: skip
+    if name == PREDICTIONS:
+        kinds |= {"predictions": ("texts", text), "logits": ("lists of float32", logits)}
+    there = [one for one in table.column_names if name == PREDICTIONS or not one.startswith(ATTRIBUTE)]
+    if len(set(table.column_names)) != table.num_columns or sorted(there) != sorted(kinds):
+        report.differs(topic, name, "its columns are not those of such a file", sorted(there), sorted(kinds))
+        return False
+    good = True
+    for column, (words, fits) in kinds.items():
+        held = table.column(column)
+        if not fits(held.type) or held.null_count:
+            empty = f", {held.null_count} of them empty" if held.null_count else ""
+            report.differs(topic, f"{name}: column {column}", "its kind", f"{held.type}{empty}", words)
+            good = False
+    return good
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dermae_bench.durable import canonical
@@ -16,13 +17,20 @@ from dermae_bench.report.verify.planned import FILE, TOPIC, Plan
 from dermae_bench.report.verify.provenance import Provenance
 from dermae_bench.report.verify.stored import Entries
 from dermae_bench.suite.parts import Cell, RowPlan
+from dermae_bench.suite.stage import Stage
 
 Name = tuple[str, str]
 """Board and row."""
 
 
-def check_plan(plan: Plan, evidence: Evidence, provenance: Provenance, entries: Entries | None, report: Report) -> None:
-    """Every row is one of the suite, and shows the scores of the models, seeds and images that the suite gives it."""
+def check_plan(
+    plan: Plan, evidence: Evidence, provenance: Provenance, entries: Entries | None, report: Report
+) -> dict[Name, list[Stage]]:
+    """Every row is one of the suite, and shows the scores of the models, seeds and images that the suite gives it.
+
+    Returns:
+        the scores that the suite asks for and the folder does not have, of each row that lacks some.
+    """
     chains = Chains(plan, provenance, report)
     _words(plan, evidence, provenance, report)
     stored: dict[Name, Mapping[str, Any]] = {
@@ -37,17 +45,20 @@ def check_plan(plan: Plan, evidence: Evidence, provenance: Provenance, entries: 
         report.differs(TOPIC, f"evidence.json: row {name[1]}", f"{FILE} asks for this row, and it is missing")
     for name in stored.keys() - planned.keys():
         report.differs(TOPIC, f"evidence.json: row {name[1]}", f"{FILE} asks for no such row")
+    missing: dict[Name, list[Stage]] = {}
     for name, row in planned.items():
-        if name in stored:
-            _row(row, stored[name], name, claims, chains, report)
+        if name in stored and (lacking := _row(row, stored[name], name, claims, chains, report)):
+            missing[name] = lacking
     if stored.keys() == planned.keys() and list(stored) != list(planned):
         report.differs(TOPIC, "evidence.json: rows", f"they are not in the order of {FILE}", list(stored))
     _costs(planned, provenance, chains, report)
+    _uncounted(planned, stored, provenance, entries, chains.aged, report)
     _others(plan, provenance, chains, str(evidence.prepared["key"]))
     if chains.aged:
         _exchanged(planned, claims, chains, report)
     chains.names()
     check_marks(plan, evidence, chains, entries, planned, stored, report)
+    return missing
 
 
 def _words(plan: Plan, evidence: Evidence, provenance: Provenance, report: Report) -> None:
@@ -66,6 +77,10 @@ def _words(plan: Plan, evidence: Evidence, provenance: Provenance, report: Repor
     published = (provenance.about["reference"] is not None, suite.reference is not None)
     if published[0] != published[1]:
         report.differs(TOPIC, "evidence.json: reference", f"published numbers are shown, and {FILE}", *published)
+    elif suite.reference is not None:
+        name, own = provenance.about["reference"].get("file"), public(Path(suite.reference).name)
+        if name != own:
+            report.differs(TOPIC, "evidence.json: reference", f"it is not the table of {FILE}", name, own)
     preset = boards["preset"]
     if preset is not None:
         report.note(f"the boards say that preset {preset!r} was run; nothing here can check the name")
@@ -78,20 +93,21 @@ def _row(
     claims: Mapping[tuple[Name, str], Sequence[Score]],
     chains: Chains,
     report: Report,
-) -> None:
+) -> list[Stage]:
     place = f"evidence.json: row {name[1]}"
     meant = {"names": _names(row, shown), "kind": row.kind, "seeds": [dict(cell.seeds) for cell in row.cells]}
     for what, value in meant.items():
         report.count(TOPIC)
         if shown[what] != public(value):
             report.differs(TOPIC, place, f"{what}: not as in {FILE}", shown[what], public(value))
-    lacking = 0
+    lacking: list[Stage] = []
     for cell in row.cells:
         seeds = canonical(public(cell.seeds))
         lacking += _cell(cell, claims.get((name, seeds), ()), f"{place}, seeds {seeds}", chains, report)
-    if (shown["status"] == "ok") != (lacking == 0):
-        told = f"{lacking} scores that {FILE} asks for are not here, and its status is"
-        report.differs(TOPIC, place, told, shown["status"], "ok" if lacking == 0 else "pending or failed")
+    if (shown["status"] == "ok") == bool(lacking):
+        told = f"{len(lacking)} scores that {FILE} asks for are not here, and its status is"
+        report.differs(TOPIC, place, told, shown["status"], "pending or failed" if lacking else "ok")
+    return lacking
 
 
 def _names(row: RowPlan, shown: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -101,8 +117,8 @@ def _names(row: RowPlan, shown: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**row.names, "n": told} if fewer else row.names
 
 
-def _cell(cell: Cell, scores: Sequence[Score], place: str, chains: Chains, report: Report) -> int:
-    """Compare the scores of a row under one choice of seeds; returns how many are not here."""
+def _cell(cell: Cell, scores: Sequence[Score], place: str, chains: Chains, report: Report) -> list[Stage]:
+    """Compare the scores of a row under one choice of seeds; returns those that are not here."""
     left = list(scores)
     lacking = []
     for stage in cell.scores:
@@ -119,7 +135,7 @@ def _cell(cell: Cell, scores: Sequence[Score], place: str, chains: Chains, repor
         left.remove(score)
     for score in left:
         report.differs(TOPIC, place, f"{FILE} asks for no such score of this row", score.name)
-    return len(lacking)
+    return lacking
 
 
 def _exchanged(
@@ -154,6 +170,39 @@ def _costs(planned: Mapping[Name, RowPlan], provenance: Provenance, chains: Chai
             chains.compare(row.cost, item["key"], f"costs of {item['row']}")
         elif row is not None:
             report.differs(TOPIC, f"costs of {item['row']}", f"{FILE} counts no costs of this row", item["key"])
+
+
+def _uncounted(
+    planned: Mapping[Name, RowPlan],
+    stored: Mapping[Name, Mapping[str, Any]],
+    provenance: Provenance,
+    entries: Entries | None,
+    aged: bool,
+    report: Report,
+) -> None:
+    """Costs that the suite counts and the folder does not have.
+
+    A run that was cut short may lack some, and its rows say so; in a finished one they were taken out. With the store
+    it is known which.
+    """
+    counted = {(item["board"], item["row"]) for item in provenance.about["costs"]}
+    finished = all(row["status"] == "ok" for row in stored.values())
+    for name, row in planned.items():
+        if row.cost is None or name in counted or name not in stored:
+            continue
+        report.count(TOPIC)
+        place, told = (
+            f"evidence.json: row {name[1]}: costs",
+            f"{FILE} counts the costs of this row, and they are missing",
+        )
+        if entries is not None and entries.store.has(row.cost.kind, row.cost.key):
+            report.differs(TOPIC, place, f"{told}; the store has them", None, f"{row.cost.kind}/{row.cost.key}")
+        elif aged:
+            report.skip(f"{place}: they are not here", "version")
+        elif (entries is None or entries.store.failure(row.cost.key) is None) and finished:
+            report.differs(TOPIC, place, told)
+        else:
+            report.skip(f"{place}: they are not here", "row")
 
 
 def _others(plan: Plan, provenance: Provenance, chains: Chains, prepared: str) -> None:

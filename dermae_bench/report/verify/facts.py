@@ -1,20 +1,19 @@
-"""What boards say around their numbers: the data set, its classes, warnings and marks."""
+"""What boards say around their numbers: the data set, its classes and marks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from dermae_bench.report.collect import class_counts
 from dermae_bench.report.evidence import Evidence
 from dermae_bench.report.verify.findings import ANSWERS, Report, parts
-from dermae_bench.report.verify.scores import Again
 
 TOPIC = "facts"
 
 
-def check_facts(scores: Sequence[Again], evidence: Evidence, report: Report) -> None:
-    """Facts of the boards are those of the prepared data set, and no warning or mark of theirs was taken out."""
+def check_facts(evidence: Evidence, report: Report) -> None:
+    """Facts of the boards are those of the prepared data set, and no mark of theirs was taken out."""
     prepared, boards = evidence.prepared, evidence.about["boards"]
     if not prepared:
         return
@@ -29,10 +28,7 @@ def check_facts(scores: Sequence[Again], evidence: Evidence, report: Report) -> 
             report.differs(
                 TOPIC, f"evidence.json: boards.{'.'.join(filter(None, (name, at)))}", "of the data", one, two
             )
-    for text in dict.fromkeys(_warnings(scores, prepared)):
-        report.count(TOPIC)
-        if text not in boards["warnings"]:
-            report.differs(TOPIC, "evidence.json: boards.warnings", "a warning is missing", None, text)
+    _inside(prepared, report)
     if prepared["leaky"]:
         mark = f"leaky: {prepared['leaky']}"
         for row in boards["rows"]:
@@ -40,9 +36,18 @@ def check_facts(scores: Sequence[Again], evidence: Evidence, report: Report) -> 
                 report.differs(TOPIC, f"evidence.json: row {row['row']}", "a mark is missing", row["marks"], mark)
 
 
-def _warnings(scores: Sequence[Again], prepared: Mapping[str, Any]) -> Iterator[str]:
-    yield from prepared["warnings"]
-    yield from (f"skipped: {name}" for name in prepared["skipped"])
-    for score in scores:
-        if score.summary is not None:
-            yield from score.summary["warnings"]
+def _inside(prepared: Mapping[str, Any], report: Report) -> None:
+    """What the prepared data set says twice, it says alike."""
+    split, place = prepared["split"], "evidence.json: prepared"
+    images = sum(sum(counts.values()) for counts in prepared["counts"].values())
+    twice = {
+        "n": (prepared["n"], images), "split_rule": (prepared["split_rule"], split["rule"]),
+        "split_digest": (prepared["split_digest"], split["digest"]), "counts": (prepared["counts"], split["classes"]),
+    }  # fmt: skip
+    for name, about in prepared.get("attributes", {}).items():
+        if "images" in about:
+            twice[f"attributes.{name}"] = (sum(about["images"].values()) + about["unknown"], images)
+    for name, (one, two) in twice.items():
+        report.count(TOPIC)
+        if one != two:
+            report.differs(TOPIC, f"{place}.{name}", "it says otherwise elsewhere", one, two)

@@ -20,7 +20,10 @@ UNUSABLE = (
     ArithmeticError,
     AssertionError,
     NotImplementedError,
-    RecursionError,
+    RuntimeError,
+    StopIteration,
+    EOFError,
+    BufferError,
     MemoryError,
     OSError,
     BenchError,
@@ -30,7 +33,7 @@ UNUSABLE = (
 ABSENT = "(absent)"
 """Stands in findings for a value that is not there, which null is."""
 
-Needs = Literal["store", "plugin", "file", "run", "version"]
+Needs = Literal["store", "plugin", "file", "run", "row", "version"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,8 @@ ANSWERS = Tolerance(relative=1e-9, absolute=1e-12)
 order. A thousand times finer than the 6 digits of the CSV files."""
 FEATURES = Tolerance(relative=1e-6, absolute=1e-9)
 """Of numbers from features: a distance is a small difference of large traces, and of eigenvalues near 0."""
+COUNTS = Tolerance(relative=1e-12, absolute=0.0)
+"""Of shares, which are a count over a count: no order of adding changes them."""
 
 
 @dataclass(frozen=True, kw_only=True)

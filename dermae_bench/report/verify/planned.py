@@ -55,7 +55,7 @@ def plan_of(folder: Path, evidence: Evidence, catalog: Catalog, report: Report) 
     try:
         # its structure first: only what concerns plugins may be different here
         bare = load_suite(folder / FILE)
-    except (*UNUSABLE, RuntimeError) as error:
+    except UNUSABLE as error:
         report.differs(TOPIC, FILE, f"it is no suite: {_reason(error)}")
         return None
     stated = _stated(bare)
@@ -69,7 +69,7 @@ def plan_of(folder: Path, evidence: Evidence, catalog: Catalog, report: Report) 
         )
         planner = Planner(loaded.suite, installed, _Named(stated), _tasks(evidence), evidence.prepared["counts"])
         rows = RowPlanner(planner, loaded.resolved).rows()
-    except (*UNUSABLE, RuntimeError) as error:
+    except UNUSABLE as error:
         told = f"{FILE} cannot be planned here, so names, kinds, seeds and models of the rows: {_reason(error)}"
         report.skip(told, "plugin", max(1, len(evidence.scores)))
         return None
@@ -112,7 +112,7 @@ class _Named(Contents):
     def file(self, path: Path) -> str:
         return self.stated.get(path.absolute(), f"{UNKNOWN}{path}")
 
-    def folder(self, path: Path) -> str:
+    def folder(self, path: Path, roots: Sequence[Path] = ()) -> str:
         return f"{UNKNOWN}{path}"
 
 

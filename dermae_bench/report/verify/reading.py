@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dermae_bench.report.verify.findings import UNUSABLE, Report, why
+from dermae_bench.bounded import files, texts
+from dermae_bench.bounded.arrays import read_parquet
+from dermae_bench.errors import DataError
+from dermae_bench.report.verify.findings import Report, why
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LARGEST_TEXT = 2**28
+LARGEST_TEXT = files.LARGEST_TEXT
 """Bytes of a text file."""
-LARGEST_TABLE = 2**32
-"""Bytes of a parquet file, as it lies there and unpacked."""
-MOST_ROWS = 10**8
+MOST_LINES = 1_000_000
+"""Of a JSON Lines file."""
 
 
 def plain(folder: Path, name: str) -> str | None:
@@ -38,36 +39,21 @@ def plain(folder: Path, name: str) -> str | None:
 def read_text(folder: Path, name: str, report: Report, topic: str) -> str | None:
     """The text of a file; None, and a finding, where there is none that can be used."""
     problem = plain(folder, name)
-    if problem is None and (folder / name).stat().st_size > LARGEST_TEXT:
-        problem = f"it is larger than {LARGEST_TEXT} bytes and is not read"
     if problem is None:
         try:
-            return (folder / name).read_bytes().decode()
-        except (OSError, UnicodeError) as error:
-            problem = f"it is no text in UTF-8: {why(error)}"
+            return texts.read_text(folder / name, LARGEST_TEXT)
+        except DataError as error:
+            problem = f"it is no text that can be used: {reason(error)}"
     report.differs(topic, name, problem)
     return None
 
 
-def parse(text: str) -> Any:
-    """A JSON value.
-
-    Raises:
-        ValueError: it is none, it has NaN or Infinity, or a name stands twice in an object.
-        RecursionError: it is nested too deep.
-    """
-    return json.loads(text, parse_constant=_refused, object_pairs_hook=_once)
-
-
-def _refused(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name stands twice in an object")
-    return found
+def reason(error: DataError) -> str:
+    """What is wrong with a file, and where in it, without the folder that it lies in."""
+    if not isinstance(error, files.Unreadable):
+        return why(error)
+    place = f"line {error.line}: " if error.line is not None else ""
+    return place + error.reason
 
 
 def read_json(folder: Path, name: str, report: Report, topic: str) -> Mapping[str, Any] | None:
@@ -76,11 +62,11 @@ def read_json(folder: Path, name: str, report: Report, topic: str) -> Mapping[st
     if text is None:
         return None
     try:
-        value = parse(text)
+        value = texts.parse_json(text)
         if not isinstance(value, dict):
             raise ValueError("it is no object")
-    except (ValueError, RecursionError) as error:
-        report.differs(topic, name, f"it cannot be used: {why(error)}")
+    except ValueError as error:
+        report.differs(topic, name, f"it cannot be used: {error}")
         return None
     return value
 
@@ -88,31 +74,28 @@ def read_json(folder: Path, name: str, report: Report, topic: str) -> Mapping[st
 def read_lines(folder: Path, name: str, report: Report, topic: str) -> Iterator[tuple[int, Any]]:
     """(number, value) of each line that is JSON; lines that are not become findings."""
     text = read_text(folder, name, report, topic)
-    lines = text.split("\n") if text is not None else [""]
+    if text is None:
+        return
+    if text.count("\n") > MOST_LINES:
+        report.differs(topic, name, f"it has more than {MOST_LINES:,} lines and is not read")
+        return
+    lines = text.split("\n")
     if lines[-1] != "":
         report.differs(topic, f"{name} line {len(lines)}", "the file ends in the middle of a line")
     for number, line in enumerate(lines[:-1], start=1):
         try:
-            yield number, parse(line)
-        except (ValueError, RecursionError) as error:
-            report.differs(topic, f"{name} line {number}", f"it cannot be used: {why(error)}")
+            yield number, texts.parse_json(line)
+        except ValueError as error:
+            report.differs(topic, f"{name} line {number}", f"it cannot be used: {error}")
 
 
 def read_table(folder: Path, name: str, report: Report, topic: str) -> pa.Table | None:
     """A parquet table; None, and a finding, where there is none that can be used."""
-    import pyarrow.parquet as pq
-
     problem = plain(folder, name)
     if problem is None:
-        path = folder / name
         try:
-            about = pq.read_metadata(path)
-            unpacked = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
-            if max(path.stat().st_size, unpacked) > LARGEST_TABLE or about.num_rows > MOST_ROWS:
-                problem = f"{about.num_rows} rows of {unpacked} bytes are too many; it is not read"
-            else:
-                return pq.read_table(path, use_threads=False)
-        except UNUSABLE as error:
-            problem = f"it cannot be used: {why(error)}"
+            return read_parquet(folder / name)
+        except DataError as error:
+            problem = f"it cannot be used: {reason(error)}"
     report.differs(topic, name, problem)
     return None

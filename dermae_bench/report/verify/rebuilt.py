@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from dermae_bench.report.records import Boards, Record, Reported, RowInfo, Uncer
 from dermae_bench.report.uncertainty import Resamples, uncertainty
 from dermae_bench.report.verify.digests import SUMS
 from dermae_bench.report.verify.findings import ANSWERS, UNUSABLE, Report, parts, same, why
+from dermae_bench.report.verify.members import check_members
 from dermae_bench.report.verify.reading import read_text
 from dermae_bench.report.verify.records import FILE as RECORDS
 from dermae_bench.report.verify.scores import Again
@@ -46,9 +48,23 @@ def check_rows(scores: Sequence[Again], evidence: Evidence, report: Report) -> N
             report.differs("rows", place, "the row is finished, and no score is of seeds", lacking)
         if strange := sorted({key for key, _ in found} - set(seeds)):
             report.differs("rows", place, "scores of seeds that the row does not have", strange)
+        _status(row, [score for _, score in found], place, report)
         _confusions(row, seeds, found, place, report)
     for board, name in shown:
         report.differs("rows", f"evidence.json: {board}: {name}", "scores are of a row that the board does not have")
+
+
+def _status(row: Mapping[str, Any], scores: Sequence[Again], place: str, report: Report) -> None:
+    """A reason stands beside a failure alone, and a floor says how many images it has."""
+    status, reason = row["status"], row["reason"]
+    if status not in {"ok", "failed", "pending"}:
+        report.differs("rows", place, "its status is none", status, "ok, failed or pending")
+    if (status == "failed") != (isinstance(reason, str) and bool(reason)):
+        report.differs("rows", place, f"its status is {status}, and its reason", reason)
+    counts = {str(score.n) for score in scores if score.n is not None and score.score.of == "samples"}
+    if row["kind"] == "floor" and "n" in row["names"] and counts and row["names"]["n"] not in counts:
+        told = "names.n is not the number of images that its scores were taken over"
+        report.differs("rows", place, told, row["names"]["n"], sorted(counts)[0])
 
 
 def _confusions(
@@ -145,16 +161,19 @@ def boards_of(evidence: Evidence, records: Sequence[Mapping[str, Any]], interval
     )
 
 
-def check_boards(folder: Path, boards: Boards, blind: set[str], report: Report) -> None:
-    """Render every board again and compare it with the folder's, byte by byte and then cell by cell."""
+def check_boards(folder: Path, boards: Boards, drawn: AbstractSet[str] | None, blind: set[str], report: Report) -> None:
+    """Render every board again and compare it with the folder's, byte by byte and then cell by cell.
+
+    Args:
+        drawn: names of the pictures that the suite may give; None where it cannot be planned here.
+        blind: metrics whose ties cannot be told here.
+    """
     try:
         made = tables(boards)
     except UNUSABLE as error:
         report.differs("boards", "evidence.json", f"no boards can be made from it: {why(error)}")
         return
-    for path in sorted(folder.iterdir()):
-        if path.name not in {*made, *OTHERS} and (path.is_symlink() or not path.is_dir()):
-            report.differs("boards", path.name, "its evidence gives no such file")
+    check_members(folder, {*made, *OTHERS}, boards, drawn, report)
     for name, text in made.items():
         if name in ELSEWHERE:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from fractions import Fraction
 from typing import Any
 
 from dermae_bench.durable import canonical
@@ -11,7 +12,8 @@ from dermae_bench.report.escape import public
 from dermae_bench.report.evidence import Evidence
 from dermae_bench.report.records import Record, Reported, record_of
 from dermae_bench.report.reference import record_of_reported
-from dermae_bench.report.verify.findings import ANSWERS, UNUSABLE, Report, parts, same, why
+from dermae_bench.report.verify.findings import ANSWERS, COUNTS, UNUSABLE, Report, parts, same, why
+from dermae_bench.report.verify.loose import Loose
 from dermae_bench.report.verify.scores import Again
 
 FILE = "records.jsonl"
@@ -59,10 +61,8 @@ def check_records(
 ) -> list[dict[str, Any]]:
     """Compare in both directions; returns the records as they should be, in the order of the folder."""
     expected: dict[Place, tuple[Mapping[str, Any], Again | None]] = {}
-    loose: dict[str, Again] = {}
+    loose = Loose([score for score in scores if score.summary is None], evidence, FILE, report)
     for score in scores:
-        if score.summary is None:
-            loose[score.score.key] = score
         for item in _of(score, evidence):
             expected[place_of(item)] = (item, score)
     for item in _published(evidence):
@@ -70,19 +70,17 @@ def check_records(
     kept = []
     for place, item in stored.items():
         if place not in expected:
-            owner = loose.get(item["key"])
-            if owner is None or not _belongs(item, owner, evidence):
+            if loose.take(item):
+                kept.append(item)
+            else:
                 report.differs(TOPIC, told(place), "no score gives such a record", item["value"])
-                continue
-            _unchecked(item, owner, place, report)
-            kept.append(item)
             continue
         meant, source = expected.pop(place)
-        kept.append(_compared(place, item, meant, source, report))
+        kept.append(_compared(place, item, meant, source, evidence, report))
     for place, (meant, _) in expected.items():
         report.differs(TOPIC, told(place), "the record is missing", None, meant["value"])
         kept.append(dict(meant))
-    _lacking(stored, loose.values(), report)
+    loose.finish()
     return kept
 
 
@@ -109,50 +107,30 @@ def _published(evidence: Evidence) -> Iterator[dict[str, Any]]:
 
 
 def _compared(
-    place: Place, item: dict[str, Any], meant: Mapping[str, Any], score: Again | None, report: Report
+    place: Place,
+    item: dict[str, Any],
+    meant: Mapping[str, Any],
+    score: Again | None,
+    evidence: Evidence,
+    report: Report,
 ) -> dict[str, Any]:
     """The record as it stands where it agrees, else with what should stand there."""
     report.count(TOPIC)
     tolerance = score.tolerance if score is not None else ANSWERS
-    differing = [name for name in NAMES if not same(item[name], meant[name], tolerance)]
+    tolerances = dict.fromkeys(NAMES, tolerance)
+    if score is not None and score.score.of == "samples" and _share(meant, evidence):
+        tolerances["value"] = COUNTS
+    differing = [name for name in NAMES if not same(item[name], meant[name], tolerances[name])]
     for name in differing:
-        for inner, one, two in parts(item[name], meant[name], tolerance):
+        for inner, one, two in parts(item[name], meant[name], tolerances[name]):
             report.differs(TOPIC, told(place), ".".join(filter(None, (name, inner))), one, two)
     return {name: meant[name] if name in differing else item[name] for name in NAMES}
 
 
-def _belongs(item: Mapping[str, Any], score: Again, evidence: Evidence) -> bool:
-    """Whether a score that was not computed again may have left this record."""
-    shown = {(row["board"], row["row"], canonical(row["seeds"])) for row in score.score.rows}
-    if (item["board"], item["row"], canonical(item["seeds"])) not in shown:
+def _share(meant: Mapping[str, Any], evidence: Evidence) -> bool:
+    """Whether a number is a count of images over another; hardly any distance looks like one by chance."""
+    value = meant["value"]
+    if value is None or not 0 <= value <= 1:
         return False
-    subgroup = item["identity"].get("subgroup") is not None
-    names = {column["metric"] for column in score.columns}
-    return subgroup or not score.columns or item["metric"] in names
-
-
-def _unchecked(item: Mapping[str, Any], score: Again, place: Place, report: Report) -> None:
-    """Hold the record to what is known without its numbers: facts, unit, direction."""
-    needs = "store" if score.columns else "plugin"
-    report.skip(f"{place[1]}: {place[2]}", "store" if needs == "store" else "plugin")
-    meant = next((column for column in score.columns if column["metric"] == item["metric"]), None)
-    if meant is None or item["identity"].get("subgroup") is not None:
-        return
-    report.count("facts of records from samples")
-    facts = {name: value for name, value in meant["identity"].items() if name != "n"}
-    for name, value in {**facts, "n": item["n"]}.items():
-        if not same(item["identity"].get(name), value, ANSWERS):
-            report.differs(TOPIC, told(place), f"identity.{name}", item["identity"].get(name), value)
-    for name in ("unit", "better"):
-        if item[name] != meant[name]:
-            report.differs(TOPIC, told(place), name, item[name], meant[name])
-
-
-def _lacking(stored: Mapping[Place, Mapping[str, Any]], loose: Any, report: Report) -> None:
-    """Columns of scores that were not computed again, of which no record is there."""
-    for score in loose:
-        for shown in score.score.rows:
-            for column in score.columns:
-                place = (shown["board"], shown["row"], column["metric"], canonical(shown["seeds"]), "null")
-                if place not in stored:
-                    report.differs(TOPIC, told(place), "the record is missing")
+    most = max(int(meant["n"]), int(meant["identity"].get("n_real") or 0), int(evidence.prepared["n"]))
+    return bool(float(Fraction(value).limit_denominator(most)) == value)

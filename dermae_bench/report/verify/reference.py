@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from dermae_bench.durable import digest_file
 from dermae_bench.report.escape import public
 from dermae_bench.report.evidence import Evidence
+from dermae_bench.report.records import RowInfo
 from dermae_bench.report.reference import reference_rows
 from dermae_bench.report.verify.findings import ANSWERS, Report, parts
 from dermae_bench.report.verify.provenance import Provenance
 
 FOLDER = "reference"
 TOPIC = "published numbers"
+
+
+BARE: Mapping[str, Any] = {"status": "ok", "reason": None, "seeds": [{}], "costs": {}, "confusions": []}
+"""Of every published row."""
 
 
 def check_reference(evidence: Evidence, provenance: Provenance, results: Sequence[Path], report: Report) -> None:
@@ -29,6 +36,11 @@ def check_reference(evidence: Evidence, provenance: Provenance, results: Sequenc
         if shown or rows:
             report.differs(TOPIC, "evidence.json", "there are published numbers, and no table they are from")
         return
+    for row in rows:
+        for what, value in BARE.items():
+            if row[what] != value:
+                place = f"evidence.json: row {row['row']}"
+                report.differs(TOPIC, place, f"{what}: a published row has", row[what], value)
     name = str(about["file"])
     if name != Path(name).name or name in {"", ".", ".."}:
         report.differs(TOPIC, "evidence.json: reference", "it names no file in results/reference/", name[:80])
@@ -44,8 +56,12 @@ def check_reference(evidence: Evidence, provenance: Provenance, results: Sequenc
     report.count(TOPIC, len(numbers))
     for at, one, two in parts(list(shown), [public(asdict(item)) for item in numbers], ANSWERS):
         report.differs(TOPIC, f"evidence.json: reported{at}", f"{FOLDER}/{name} says", one, two)
-    meant = [public({"row": info.row, "names": info.names, "marks": info.marks}) for info in infos]
-    for at, one, two in parts(
-        [{name: row[name] for name in ("row", "names", "marks")} for row in rows], meant, ANSWERS
-    ):
+    meant = [_plain(info) for info in infos]
+    for at, one, two in parts([dict(row) for row in rows], meant, ANSWERS):
         report.differs(TOPIC, f"evidence.json: rows{at}", f"{FOLDER}/{name} says", one, two)
+
+
+def _plain(info: RowInfo) -> dict[str, Any]:
+    """As it would be read back: no tuples."""
+    found: dict[str, Any] = json.loads(json.dumps(public(asdict(info))))
+    return found

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Any
 
-from dermae_bench.report.escape import visible
+from dermae_bench.report.escape import json_ascii, visible
 from dermae_bench.report.verify.findings import Finding, Report
 
 SHOWN = 12
@@ -26,7 +26,7 @@ def json_report(report: Report) -> str:
         "unchecked": [asdict(item) for item in report.unchecked],
         "notes": report.notes,
     }
-    return json.dumps(about, indent=1, ensure_ascii=True)
+    return json_ascii(json.dumps(about, indent=1, ensure_ascii=True))
 
 
 def terminal_report(report: Report) -> str:
@@ -68,6 +68,7 @@ def _left(report: Report) -> list[str]:
         "run": "have to be made first: run the suite",
         "plugin": "need a plugin that is not here: install it, or give its folder by --plugins-dir",
         "version": "were planned by another version of dermae-bench or of a plugin: check them with that version",
+        "row": "are of rows that are shown without them: run the suite, or check with the store of the run",
         "file": "need a file that is not here",
     }
     numbers = Counter[str]()

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermae_bench.errors import InvalidOutput
-from dermae_bench.plugin.measures import Metric
 from dermae_bench.report.evidence import Evidence, Score
 from dermae_bench.report.verify.findings import ANSWERS, FEATURES, UNUSABLE, Report, Tolerance, why
 from dermae_bench.report.verify.metrics import Metrics, NotHere
 from dermae_bench.report.verify.provenance import Provenance
+from dermae_bench.report.verify.samples import columns_of
 from dermae_bench.scoring.predictions import score_predictions
-from dermae_bench.scoring.records import record
 from dermae_bench.suite.keys import harness_digests
 
 MOST_RESAMPLES = 20_000
@@ -37,9 +36,16 @@ class Again:
     summary: Mapping[str, Any] | None
     """As its stage gives it; None where it could not be computed."""
     columns: Sequence[Mapping[str, Any]] = ()
-    """Where there is no summary: records without numbers, of the columns and facts that it must have."""
+    """Where there is no summary: the records that it must have left, without their numbers."""
     replicates: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
     """Column -> (R,) and (G,) under bootstrap and jackknife."""
+
+    @property
+    def n(self) -> int | None:
+        """Images that its numbers are taken over; None where that is not known."""
+        items = self.columns if self.summary is None else self.summary["records"]
+        found: int | None = items[0]["n"] if items else None
+        return found
 
     @property
     def items(self) -> Iterator[Mapping[str, Any]]:
@@ -75,7 +81,8 @@ def again(
                 found.append(Again(score=score, tolerance=FEATURES, summary=summary))
                 report.count("scores from samples")
             else:
-                found.append(_columns(evidence, score, metrics))
+                columns = _json(columns_of(score, evidence, provenance, metrics))
+                found.append(Again(score=score, tolerance=FEATURES, summary=None, columns=columns))
         except NotHere as error:
             report.skip(f"{score.name}: {error.message}", "plugin")
             found.append(Again(score=score, tolerance=ANSWERS, summary=None))
@@ -99,22 +106,6 @@ def _predictions(evidence: Evidence, score: Score, metrics: Metrics) -> Again:
         summary=_json(scored.summary),
         replicates={name: (scored.replicates[k], scored.jackknife[k]) for k, name in enumerate(names)},
     )
-
-
-def _columns(evidence: Evidence, score: Score, metrics: Metrics) -> Again:
-    """What can be said of a score of samples without the samples: its columns and the facts that they share."""
-    facts = {
-        "n": None, "data": evidence.prepared["data"], "image_size": evidence.prepared["size"], **score.work["facts"],
-    }  # fmt: skip
-    found = []
-    for asked in score.work["metrics"]:
-        metric: Metric = metrics(asked["metric"], asked["params"])
-        if asked["by"] is None:
-            named = (
-                replace(column, name=column.name + score.work["suffix"]) for column in metric.columns(metric.config)
-            )
-            found += [record(column, None, facts) for column in named]
-    return Again(score=score, tolerance=FEATURES, summary=None, columns=_json(found))
 
 
 def _tell_versions(score: Score, provenance: Provenance, metrics: Metrics, report: Report) -> None:

@@ -192,6 +192,10 @@ def check_costs(entries: Entries | None, evidence: Evidence, provenance: Provena
     for row in evidence.about["boards"]["rows"]:
         key = keys.get((row["board"], row["row"]))
         numbers = [value for value in row["costs"].values() if value is not None]
+        if row["kind"] != "reported" and row["costs"].keys() != sources.keys():
+            report.differs(
+                "costs", f"evidence.json: row {row['row']}", "its costs are", sorted(row["costs"]), sorted(sources)
+            )
         if key is None:
             if numbers:
                 report.differs("costs", f"evidence.json: row {row['row']}", "no stage counted these costs", numbers)

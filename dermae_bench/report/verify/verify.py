@@ -15,7 +15,7 @@ from dermae_bench.report.verify.digests import check_digests
 from dermae_bench.report.verify.facts import check_facts
 from dermae_bench.report.verify.findings import FEATURES, UNUSABLE, Report, parts, why
 from dermae_bench.report.verify.metrics import Metrics
-from dermae_bench.report.verify.planned import plan_of
+from dermae_bench.report.verify.planned import Plan, plan_of
 from dermae_bench.report.verify.provenance import Provenance, check_keys
 from dermae_bench.report.verify.reading import read_json, read_lines, read_table
 from dermae_bench.report.verify.rebuilt import boards_of, check_boards, check_intervals, check_rows
@@ -24,6 +24,8 @@ from dermae_bench.report.verify.records import check_records, read_records
 from dermae_bench.report.verify.reference import check_reference
 from dermae_bench.report.verify.scores import Again, ScoreSamples, Tell, again
 from dermae_bench.report.verify.stored import Entries, check_costs, check_store, check_tables
+from dermae_bench.report.verify.unfinished import check_unfinished
+from dermae_bench.report.verify.warned import check_warnings
 from dermae_bench.store.artifacts import Store
 
 SHAPE: Mapping[str, type] = {
@@ -70,12 +72,12 @@ def verify(
         check_keys(provenance, evidence.scores, report, stored=store is not None)
         entries = Entries(Store(store), report) if store is not None else None
         plan = plan_of(folder, evidence, catalog, report)
-        if plan is not None:
-            check_plan(plan, evidence, provenance, entries, report)
+        lacking = check_plan(plan, evidence, provenance, entries, report) if plan is not None else None
+        check_unfinished(plan, lacking, evidence, provenance, entries, report)
         _tables(folder, evidence, provenance, entries, report)
         samples: ScoreSamples | None = samples_in(entries) if entries is not None and samples_in is not None else None
         scores = again(evidence, provenance, Metrics(catalog), samples, report, tell)
-        _numbers(folder, scores, evidence, report)
+        _numbers(folder, scores, plan, evidence, provenance, entries, report)
         check_costs(entries, evidence, provenance, report)
         check_reference(evidence, provenance, results, report)
     except UNUSABLE as error:
@@ -121,15 +123,26 @@ def _tables(folder: Path, evidence: Evidence, provenance: Provenance, entries: E
         check_tables(entries, evidence, provenance, answers, images, report)
 
 
-def _numbers(folder: Path, scores: Sequence[Again], evidence: Evidence, report: Report) -> None:
+def _numbers(
+    folder: Path,
+    scores: Sequence[Again],
+    plan: Plan | None,
+    evidence: Evidence,
+    provenance: Provenance,
+    entries: Entries | None,
+    report: Report,
+) -> None:
     """Records, rows, intervals, and the boards that are made of them."""
     stored = read_records(read_lines(folder, RECORDS, report, "records"), report)
     records = check_records(stored, scores, evidence, report)
     check_rows(scores, evidence, report)
-    check_facts(scores, evidence, report)
+    check_facts(evidence, report)
+    if evidence.prepared:
+        check_warnings(scores, records, plan, evidence, provenance, entries, report)
     _details(scores, evidence, report)
     intervals, blind = check_intervals(scores, evidence, report)
-    check_boards(folder, boards_of(evidence, records, intervals), blind, report)
+    drawn = set(plan.suite.figures) if plan is not None else None
+    check_boards(folder, boards_of(evidence, records, intervals), drawn, blind, report)
 
 
 def _details(scores: Sequence[Again], evidence: Evidence, report: Report) -> None:

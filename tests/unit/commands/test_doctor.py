@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,19 @@ def test_a_check_that_raises_is_a_line_that_fails(
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor.os, "access", lambda path, mode: False)
-    with pytest.raises(doctor.BenchError, match="cannot be written"):
+    def refuse(lease: doctor.Lease) -> bool:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(lease.path))
+
+    assert "can be written and locked" in doctor._store(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(doctor.Lease, "take", refuse)
+        with pytest.raises(doctor.BenchError, match=r"cannot write .*Read-only file system"):
+            doctor._store(tmp_path)
+    # as a file system would that keeps no locks
+    monkeypatch.setattr(doctor.Lease, "is_held", lambda lease: False)
+    with pytest.raises(doctor.BenchError, match="locks do not hold"):
         doctor._store(tmp_path)
+    (tmp_path / "plain").write_text("")
+    with pytest.raises(doctor.BenchError, match="is no folder"):
+        doctor._store(tmp_path / "plain")

@@ -59,7 +59,7 @@ def test_list_counts_rows_and_stages(bench: Any, store: Store, tmp_path: Path) -
     rows = [{"status": status} for status in ("ok", "ok", "failed", "pending")]
     (folder / "classifiers.json").write_text(json.dumps({"rows": rows}))
     about = json.loads(bench("list", "--format", "json").out)
-    assert about["results"] == [{"suite": "tiny", "ok": 2, "failed": 1, "pending": 1}]
+    assert about["results"] == [{"suite": "tiny", "ok": 2, "failed": 1, "pending": 1, "unreadable": None}]
     assert {line["kind"]: line["stages"] for line in about["store"] if line["stages"]} == {"train": 1, "score": 1}
     table = bench("list").out
     assert [line.split() for line in table.splitlines()[:2]] == [
@@ -69,14 +69,26 @@ def test_list_counts_rows_and_stages(bench: Any, store: Store, tmp_path: Path) -
     assert row["failed"] == "1"
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"rows": [3]}', '{"rows": [{}]}', "\x00"])
-def test_a_damaged_board_is_one_line(bench: Any, tmp_path: Path, text: str) -> None:
-    (tmp_path / "results" / "tiny").mkdir(parents=True)
-    (tmp_path / "results" / "tiny" / "classifiers.json").write_text(text)
+@pytest.mark.parametrize("text", ["{", "[]", '{"rows": [3]}', '{"rows": [{}]}', "\x00", "[" * 100_000])
+def test_a_damaged_board_is_named_and_hides_no_other(bench: Any, tmp_path: Path, text: str) -> None:
+    for name, inside in (("broken", text), ("tiny", json.dumps({"rows": [{"status": "ok"}]}))):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / "classifiers.json").write_text(inside)
     answer = bench("list")
-    assert answer.code == 2
-    assert "classifiers.json is no leaderboard" in answer.err
-    assert "Traceback" not in answer.err
+    assert answer.code == 0 and answer.err == ""
+    heading, broken, tiny = (line.split() for line in answer.out.splitlines()[:3])
+    assert heading[-1] == "unreadable" and broken[0] == "broken" and tiny == ["tiny", "1", "0", "0"]
+    assert "classifiers.json" in " ".join(broken)
+    found = {about["suite"]: about for about in json.loads(bench("list", "--format", "json").out)["results"]}
+    assert found["broken"]["ok"] is None and "classifiers.json" in found["broken"]["unreadable"]
+    assert found["tiny"] == {"suite": "tiny", "ok": 1, "failed": 0, "pending": 0, "unreadable": None}
+
+
+def test_json_holds_no_control_character_at_all(bench: Any, tmp_path: Path) -> None:
+    (tmp_path / "results" / "a\x7fb").mkdir(parents=True)
+    (tmp_path / "results" / "a\x7fb" / "classifiers.json").write_text('{"rows": []}')
+    out = bench("list", "--format", "json").out
+    assert "\x7f" not in out and json.loads(out)["results"][0]["suite"] == "a\x7fb"
 
 
 def test_show_prints_a_stage_by_the_beginning_of_its_key(bench: Any, store: Store) -> None:

@@ -15,7 +15,7 @@ from dermae_bench.commands import planning
 from dermae_bench.commands.costing import Yardstick
 from dermae_bench.commands.planning import FIELDS, describe, number, print_plan, size
 from dermae_bench.store.artifacts import Store
-from dermae_bench.store.manifests import Failure, Manifest
+from dermae_bench.store.manifests import MANIFEST, Failure, Manifest, describe_files
 from dermae_bench.suite.stage import Stage, key_of
 
 MODEL = {"plugin": "timm", "params": {"arch": "vit"}}
@@ -58,6 +58,27 @@ def test_every_state_has_its_name_and_reason(store: Store) -> None:
         ("cached", ""), ("failed", "diverged"), ("partial", "a checkpoint is there"), ("new", ""),
         ("unknown", "data missing"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", ["{", None])
+def test_a_damaged_entry_is_to_be_done_and_stays_where_it_lies(store: Store, harm: str | None) -> None:
+    done = stage("train", "train/x")
+    out = store.attempt_folder(done.key) / "out"
+    out.mkdir(parents=True)
+    (out / "weights").write_bytes(b"whole")
+    files = describe_files(out)
+    store.commit(out, Manifest(kind="train", key=done.key, name=done.name, parts=done.parts, files=files))
+    assert states(store, done) == [("cached", "")]
+    folder = store.folder("train", done.key)
+    if harm is None:
+        (folder / "weights").write_bytes(b"who")
+    else:
+        (folder / MANIFEST).write_text(harm)
+    ((state, why),) = states(store, done)
+    assert state == "damaged" and why.endswith("`run` makes it again")
+    assert ("weights of" if harm is None else "no readable manifest") in why
+    assert folder.is_dir() and not (store.root / "quarantine").exists()
+    assert json.loads(printed(store, "json", done))["left"]["stages"] == 1
 
 
 def test_a_stale_stage_says_what_changed_since_the_newest_of_its_name(store: Store) -> None:
@@ -135,6 +156,8 @@ def test_too_small_a_disk_is_told_before_anything_is_done(store: Store, monkeypa
     refused = " ".join(printed(store, "table", replace(fits, disk_bytes=2**30)).split())
     assert f"warning: about 1.25 GiB are needed in {store.root}, but 1 GiB are free: `run` refuses to start" in refused
     cost, train = stage("cost", "cost/x"), stage("train", "train/x", steps=1)
+    prepare = replace(stage("prepare", "prepare/x", disk_bytes=2**29), scratch_bytes=2**29)
+    assert "`run` refuses to start" in " ".join(printed(store, "table", prepare).split())
     commit(store, cost, **{**COUNTED, "disk": {"artifact": 2**30, "state": 0, "average": 0, "moments": 0}})
     assert "a run would stop when the disk is full" in " ".join(printed(store, "table", cost, train).split())
 

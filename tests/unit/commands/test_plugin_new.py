@@ -135,3 +135,9 @@ def test_list_and_show_tell_broken_and_clashing_ones(
     table = ask(capsys, "plugins")
     assert table.code == 0
     assert "image-folder" in table.out
+
+
+def test_the_place_is_shown_without_steering_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = ask(capsys, "plugins", "new", "generator", "my-own-idea", "--into", tmp_path / "a\x1b[2J")
+    assert answer.code == 0
+    assert "\x1b" not in answer.out and "a\\x1b[2J" in answer.out

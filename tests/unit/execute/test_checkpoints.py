@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from dermae_bench import faults
 from dermae_bench.execute import checkpoints as module
-from dermae_bench.execute.checkpoints import Checkpoint, Checkpoints
+from dermae_bench.execute.checkpoints import Checkpoint, Checkpoints, save_tensors
 
 
 def at(step: int) -> Checkpoint:
@@ -88,7 +91,7 @@ def test_a_changed_number_in_the_facts_is_damage(kept: Checkpoints) -> None:
     assert found.step == 2
 
 
-@pytest.mark.parametrize("dies_in", ["sync_file", "write_text", "digest_file"])
+@pytest.mark.parametrize("dies_in", ["sync_file", "write_note", "digest_file", "rename"])
 def test_a_kill_while_writing_leaves_what_was_there(
     kept: Checkpoints, monkeypatch: pytest.MonkeyPatch, dies_in: str
 ) -> None:
@@ -106,11 +109,112 @@ def test_a_kill_while_writing_leaves_what_was_there(
     assert sorted(path.name for path in kept.folder.iterdir()) == ["step-0000000010", "step-0000000011"]
 
 
-def test_a_step_may_be_written_twice(kept: Checkpoints) -> None:
-    kept.save(Checkpoint(10, {"x": torch.zeros(1)}, {"step": 10, "again": True}))
+def test_a_step_that_is_there_whole_is_not_written_again(kept: Checkpoints) -> None:
+    before = (kept.folder / "step-0000000010" / "state.json").stat().st_ino
+    assert kept.save(at(10))
+    assert (kept.folder / "step-0000000010" / "state.json").stat().st_ino == before
+    _flip("state.safetensors")(kept.folder / "step-0000000010")
+    assert kept.save(at(10))
     found = kept.load()
     assert found is not None
-    assert found.facts["again"]
+    assert found.step == 10
+
+
+def test_what_was_refused_makes_way_for_the_next(kept: Checkpoints) -> None:
+    """Otherwise a damaged one of a later step would count as one of the two, and a sound one would go."""
+    _flip("state.safetensors")(kept.folder / "step-0000000010")
+    kept.load()
+    kept.save(at(3))
+    assert sorted(path.name for path in kept.folder.iterdir()) == ["step-0000000002", "step-0000000003"]
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (Checkpoints(Path(), "another stage"), "of another stage"),
+        (Checkpoints(Path()), "of step 11"),
+    ],
+)
+def test_a_sound_one_from_elsewhere_is_refused(
+    kept: Checkpoints, tmp_path: Path, other: Checkpoints, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    foreign = Checkpoints(tmp_path / "foreign", other.key)
+    foreign.save(at(10 if other.key else 11))
+    (source,) = foreign.folder.iterdir()
+    shutil.rmtree(kept.folder / "step-0000000010")
+    source.rename(kept.folder / "step-0000000010")
+    found = kept.load()
+    assert found is not None
+    assert found.step == 2
+    assert words in capsys.readouterr().out
+
+
+def test_odd_things_among_them_do_no_harm(kept: Checkpoints) -> None:
+    (kept.folder / "step-0000000020").write_text("a file")
+    (kept.folder / "step-0000000021").symlink_to(kept.folder / "nowhere")
+    (kept.folder / "step-later").mkdir()
+    found = kept.load()
+    assert found is not None
+    assert found.step == 10
+    kept.save(at(20))
+    assert sorted(path.name for path in kept.folder.iterdir()) == ["step-0000000010", "step-0000000020", "step-later"]
+
+
+@pytest.mark.parametrize("action", ["enospc", "edquot"])
+def test_a_full_disk_costs_a_checkpoint_and_not_the_fit(
+    kept: Checkpoints, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    number = 0
+    while True:
+        number += 1
+        with monkeypatch.context() as patch:
+            patch.setenv("DERMAE_FAULT", f"{action}@{number}")
+            faults.arm()
+            try:
+                written = kept.save(at(10 + number))
+            finally:
+                patch.undo()
+                faults.arm()
+        if written and "no room" not in capsys.readouterr().out:
+            break
+        found = kept.load()
+        assert found is not None
+        assert len([path for path in kept.folder.iterdir() if path.name != "new"]) <= 3
+    assert number > 8
+    found = kept.load()
+    assert found is not None
+    assert found.step == 10 + number
+    assert len(list(kept.folder.iterdir())) == 2
+
+
+def test_too_little_room_is_seen_before_anything_is_written(
+    kept: Checkpoints, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=module.ROOM_TO_SPARE))
+    assert not kept.save(at(11))
+    told = capsys.readouterr().out
+    assert told.count("\n") == 1
+    assert "no room for the checkpoint of step 11" in told
+    assert sorted(path.name for path in kept.folder.iterdir()) == ["step-0000000002", "step-0000000010"]
+
+
+def test_another_refusal_of_the_system_is_raised(kept: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DERMAE_FAULT", "erofs@1+")
+    faults.arm()
+    try:
+        with pytest.raises(OSError, match="Read-only"):
+            kept.save(at(11))
+    finally:
+        monkeypatch.undo()
+        faults.arm()
+
+
+def test_what_safetensors_tells_in_words_becomes_an_error_of_the_system(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError):
+        save_tensors({"x": torch.zeros(2)}, tmp_path / "taken")
+    with pytest.raises(FileNotFoundError):
+        save_tensors({"x": torch.zeros(2)}, tmp_path / "nowhere" / "x")
 
 
 def test_shared_strided_and_low_precision_tensors_are_kept(tmp_path: Path) -> None:

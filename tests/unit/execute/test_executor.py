@@ -9,6 +9,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import pytest
 
 from dermae_bench.errors import NothingMatched, StorageError
 from dermae_bench.execute import executor as module
+from dermae_bench.execute.choices import RESERVE
 from dermae_bench.execute.executor import Executor, Options, Outcome, select
 from dermae_bench.execute.local import Ended
 from dermae_bench.store.artifacts import Store
 from dermae_bench.store.manifests import Damaged, Manifest, describe_files
+from dermae_bench.suite.resources import Limits
 from dermae_bench.suite.stage import Stage, key_of
 
 Act = Callable[[Path, Mapping[str, Any]], int | None]
@@ -86,17 +89,19 @@ class FakeBackend:
         self.most = 0
         self.terminated: list[str] = []
         self.closed = 0
-        self.timeouts: list[float | None] = []
+        self.hurried = False
+        self.killed: list[str] = []
+        self.limits: list[Limits] = []
         self.before_wait: Callable[[], None] = lambda: None
 
     def warm_up(self) -> None:
         pass
 
-    def submit(self, attempt: str, folder: Path, call: str, timeout: float | None = None) -> None:
+    def submit(self, attempt: str, folder: Path, call: str, limits: Limits) -> None:
         assert call == "dermae_bench.execute.attempt:attempt"
         spec = json.loads((folder / "spec.json").read_text())
         self.began.append(spec["name"])
-        self.timeouts.append(timeout)
+        self.limits.append(limits)
         self.running.append((attempt, folder))
         self.most = max(self.most, len(self.running))
 
@@ -115,10 +120,11 @@ class FakeBackend:
         self.terminated.append(attempt)
 
     def kill(self, attempt: str, reason: str = "killed") -> None:
-        raise AssertionError("the executor kills by closing")
+        self.killed.append(attempt)
 
-    def close(self) -> None:
+    def close(self, *, hurry: bool = False) -> None:
         self.closed += 1
+        self.hurried = hurry
 
 
 class Shown:
@@ -141,6 +147,9 @@ class Shown:
 
     def failed(self, key8: str, name: str, reason: str) -> None:
         self.lines.append(f"failed {name}: {reason}")
+
+    def note(self, text: str) -> None:
+        self.lines.append(text)
 
 
 @pytest.fixture
@@ -199,8 +208,8 @@ def test_a_stage_never_begins_before_its_inputs_are_done(store: Store) -> None:
     by_name = {found.name: found for found in PLAN}
     submit = backend.submit
 
-    def watched(attempt: str, folder: Path, call: str, timeout: float | None = None) -> None:
-        submit(attempt, folder, call, timeout)
+    def watched(attempt: str, folder: Path, call: str, limits: Limits) -> None:
+        submit(attempt, folder, call, limits)
         inputs = by_name[backend.began[-1]].inputs.values()
         seen.append((backend.began[-1], all(store.has(i.kind, i.key) for i in inputs)))
 
@@ -243,9 +252,12 @@ def test_fail_fast_asks_what_runs_to_stop(store: Store) -> None:
 @pytest.mark.parametrize(
     ("ended", "category", "reason"),
     [
-        ({"code": -signal.SIGKILL, "reason": "exit"}, "oom", "SIGKILL (out of memory?)"),
+        ({"code": -signal.SIGKILL, "reason": "exit"}, "crashed", "SIGKILL; its last sign: fitting, step 3 of 9"),
+        ({"code": -signal.SIGKILL, "reason": "oom-killer"}, "oom", "out of memory"),
         ({"code": -signal.SIGSEGV, "reason": "exit"}, "crashed", "killed by SIGSEGV"),
-        ({"code": -signal.SIGKILL, "reason": "timeout"}, "timeout", "longer than allowed"),
+        ({"code": -signal.SIGKILL, "reason": "wall", "told": "it ran for 3 s"}, "timeout", "it ran for 3 s"),
+        ({"code": 0, "reason": "silence", "told": "no sign"}, "timeout", "no sign; its last sign: fitting, step 3"),
+        ({"code": -signal.SIGKILL, "reason": "memory", "told": "it took 2 GiB"}, "oom", "it took 2 GiB"),
         ({"code": None, "reason": "server-died"}, "lost", "fork server died"),
         ({"code": 0, "reason": "exit"}, "crashed", "without a result"),
         ({"code": 3, "reason": "exit"}, "crashed", "left with 3"),
@@ -258,7 +270,9 @@ def test_an_attempt_without_a_result_is_told_by_its_end(
 
     def wait(timeout: float | None) -> Sequence[Ended]:
         attempt, folder = backend.running.pop(0)
-        (folder / "stderr.log").write_text("the last words")
+        with (folder / "stderr.log").open("a") as log:
+            log.write("the last words")
+        (folder / "status.json").write_text('{"phase": "fitting", "step": 3, "steps": 9, "unit": "steps"}')
         return [Ended(attempt=attempt, max_rss_mb=1, seconds=2.0, **ended)]
 
     backend.wait = wait  # type: ignore[method-assign]
@@ -266,7 +280,7 @@ def test_an_attempt_without_a_result_is_told_by_its_end(
     failure = outcome.failed[DATA.key]
     assert failure.category == category
     assert reason in failure.reason
-    assert failure.traceback == "the last words"
+    assert (failure.traceback, failure.phase) == ("the last words", "fitting")
 
 
 def test_a_result_without_an_entry_is_no_success(store: Store) -> None:
@@ -287,7 +301,11 @@ def test_the_result_of_an_earlier_attempt_is_not_taken_for_this_one(store: Store
 
 
 def test_a_time_limit_is_handed_on(store: Store) -> None:
-    assert walk(store, plan=[DATA], timeout=3.5)[1].timeouts == [3.5]
+    prepare = Limits(wall=60, silence=10, memory=2**30)
+    backend = walk(store, plan=[DATA, GAN], timeout=3.5, limits={"prepare": prepare})[1]
+    assert backend.limits == [replace(prepare, wall=3.5), Limits(wall=3.5)]
+    store.quarantine(DATA.kind, DATA.key)
+    assert walk(store, plan=[DATA], limits={"prepare": prepare})[1].limits == [prepare]
 
 
 # -- damage ------------------------------------------------------------------------------------------------------
@@ -403,17 +421,58 @@ def test_a_second_signal_does_not_wait(store: Store) -> None:
 
     backend.wait = wait  # type: ignore[method-assign]
     outcome, _, _ = walk(store, backend)
-    assert outcome.interrupted == signal.SIGINT
+    assert (outcome.interrupted, outcome.hurried) == (signal.SIGINT, True)
     assert backend.terminated == [DATA.key]
-    assert backend.closed == 1
+    assert (backend.closed, backend.hurried) == (1, True)
     assert len(outcome.blocked) == len(PLAN)
     assert store.lease(DATA.key).take()
+
+
+def test_what_does_not_leave_when_asked_is_killed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STOP_SECONDS", 0.05)
+    backend = FakeBackend()
+
+    def wait(timeout: float | None) -> Sequence[Ended]:
+        if not backend.terminated:
+            os.kill(os.getpid(), signal.SIGHUP)
+            return []
+        if not backend.killed:
+            return []
+        return [Ended(backend.running.pop(0)[0], -signal.SIGKILL, 1, 0.1, "stopped")]
+
+    backend.wait = wait  # type: ignore[method-assign]
+    outcome, _, lines = walk(store, backend, [DATA])
+    assert (outcome.interrupted, outcome.hurried, outcome.failed) == (signal.SIGHUP, False, {})
+    assert backend.killed == [DATA.key]
+    assert outcome.blocked == [DATA]
+    assert any("stopping (SIGHUP)" in line and "second signal leaves at once" in line for line in lines)
+
+
+def test_what_nohup_asked_for_stands(store: Store) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        backend = FakeBackend()
+        backend.before_wait = lambda: os.kill(os.getpid(), signal.SIGHUP)
+        assert walk(store, backend, [DATA])[0].interrupted is None
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_plan_that_does_not_fit_is_refused_before_anything_runs(store: Store) -> None:
     with pytest.raises(StorageError, match=r"the plan needs about \d+\.\d GiB") as caught:
         walk(store, plan=[stage("sample/huge", disk_bytes=2**60)])
     assert caught.value.exit_code == 74
+
+
+def test_the_blocks_of_an_array_need_room_beside_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare = replace(stage("prepare/large", disk_bytes=2**30), scratch_bytes=2**30)
+    plan = [prepare, stage("sample/large", prepare, disk_bytes=2**29)]
+    monkeypatch.setattr(module, "free_bytes", lambda path: 2**31 + 2**29 + RESERVE - 1)
+    with pytest.raises(StorageError, match=r"the plan needs about 2\.8 GiB"):
+        walk(store, plan=plan)
+    monkeypatch.setattr(module, "free_bytes", lambda path: 2**31 + 2**29 + RESERVE)
+    assert len(walk(store, plan=plan)[0].done) == 2
 
 
 def test_what_is_cached_needs_no_space(store: Store) -> None:
@@ -475,8 +534,8 @@ def test_two_runs_side_by_side_do_each_stage_once(store: Store) -> None:
     start = threading.Barrier(2)
 
     class Slow(FakeBackend):
-        def submit(self, attempt: str, folder: Path, call: str, timeout: float | None = None) -> None:
-            super().submit(attempt, folder, call, timeout)
+        def submit(self, attempt: str, folder: Path, call: str, limits: Limits) -> None:
+            super().submit(attempt, folder, call, limits)
             began[self.began[-1]] += 1
 
         def wait(self, timeout: float | None) -> Sequence[Ended]:
@@ -492,7 +551,7 @@ def test_two_runs_side_by_side_do_each_stage_once(store: Store) -> None:
         return handler
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.signal, "signal", no_handlers)
+        patch.setattr(signal, "signal", no_handlers)
         threads = [threading.Thread(target=run, args=(PLAN,)) for _ in range(2)]
         for thread in threads:
             thread.start()

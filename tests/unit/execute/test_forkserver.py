@@ -29,7 +29,7 @@ class Driver:
         self.server = subprocess.Popen(command, pass_fds=[theirs.fileno()], start_new_session=True)
         theirs.close()
         self.lines = self.channel.makefile("rb")
-        self.say(preload=preload, sys_path=[str(Path(__file__).parent), *sys.path])
+        self.say(preload=preload, sys_path=[str(Path(__file__).parent), *sys.path], log_bytes=1 << 20)
 
     def say(self, **words: Any) -> None:
         self.channel.sendall(json.dumps(words).encode() + b"\n")

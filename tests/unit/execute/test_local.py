@@ -14,6 +14,7 @@ import pytest
 from dermae_bench.errors import BenchError
 from dermae_bench.execute import local
 from dermae_bench.execute.local import PRELOAD, Ended, LocalBackend
+from dermae_bench.suite.resources import Limits
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the fork server needs Linux")
 MODULE = "misbehaving"
@@ -44,10 +45,10 @@ def read_pid(folder: Path, name: str = "pid") -> int:
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Callable[..., Path]:
-    def submit(backend: LocalBackend, function: str, name: str | None = None, timeout: float | None = None) -> Path:
+    def submit(backend: LocalBackend, function: str, name: str | None = None, **limits: float) -> Path:
         folder = tmp_path / (name or function)
         folder.mkdir()
-        backend.submit(folder.name, folder, f"{MODULE}:{function}", timeout)
+        backend.submit(folder.name, folder, f"{MODULE}:{function}", Limits(**limits))
         return folder
 
     return submit
@@ -157,11 +158,15 @@ def test_a_missing_folder_is_an_attempt_that_could_not_start(backend, tmp_path):
 
 
 @pytest.mark.parametrize("function", ["sleeps", "holds_the_interpreter", "ignores_termination"])
-def test_a_hang_ends_at_its_timeout(backend, begin, function):
-    begin(backend, function, timeout=0.3)
+def test_a_hang_ends_at_its_limit(backend, begin, function, monkeypatch):
+    monkeypatch.setattr(local, "GRACE_SECONDS", 0.3)
+    begin(backend, function, wall=0.3)
     pid = backend.running[function]
     ended = one(backend)
-    assert (ended.code, ended.reason) == (-signal.SIGKILL, "timeout")
+    # what can be asked leaves at once
+    assert ended.code == (-signal.SIGTERM if function != "ignores_termination" else -signal.SIGKILL)
+    assert ended.reason == "wall"
+    assert "limited to 0.3s" in ended.told
     assert 0.2 < ended.seconds < 10
     assert not alive(pid)
 
@@ -241,16 +246,15 @@ def test_waiting_returns_when_the_time_is_over_or_nothing_runs(backend, begin):
     assert one(backend).code == 0
 
 
-def test_a_log_loses_its_middle_when_it_grows_too_long(backend, begin, monkeypatch):
-    monkeypatch.setattr(local, "LOG_BYTES", 1_000_000)
-    monkeypatch.setattr(local, "LOG_HEAD", 1_000)
-    monkeypatch.setattr(local, "LOG_TAIL", 4_000)
-    folder = begin(backend, "prints_much_and_goes_on")
-    read_pid(folder)
-    assert backend.wait(0.01) == []
-    assert (folder / "stdout.log").stat().st_size < 6_000
-    (folder / "go").touch()
-    assert one(backend).code == 0
+@pytest.mark.parametrize("fork", [pytest.param(True, marks=linux), False])
+def test_a_log_loses_its_middle_when_it_grows_too_long(begin, fork):
+    with LocalBackend(["json"], fork=fork, log_bytes=250_000) as backend:
+        folder = begin(backend, "prints_much_and_goes_on")
+        read_pid(folder)
+        assert backend.wait(0.01) == []
+        assert (folder / "stdout.log").stat().st_size < 260_000
+        (folder / "go").touch()
+        assert one(backend).code == 0
     lines = (folder / "stdout.log").read_text().splitlines()
     assert lines[0] == "the first line"
     assert lines[-2:] == ["the last line", "behind the cut"]
@@ -416,7 +420,7 @@ def test_the_real_server_has_one_thread_leaves_the_gpu_alone_and_its_children_ma
         began = time.monotonic()
         backend.warm_up()
         assert time.monotonic() - began < 1
-        folder = begin(backend, "trains", timeout=60)
+        folder = begin(backend, "trains", wall=60)
         (ended,) = backend.wait(120)
         assert ended.code == 0, (folder / "stderr.log").read_text()
         assert (folder / "fork").read_text() == "False"

@@ -142,17 +142,17 @@ def test_a_sampling_that_was_stopped_goes_on_with_the_next_shard(
     whole = bench.do("sample", drawing(fitted), inputs, "pixels-by-class")
     expected = {name: about["sha256"] for name, about in whole.files.items()}
     drawn: list[int] = []
-    real = sampling._draw_shard
+    real = sampling._drawn
 
-    def draw(context: Any, model: Any, how: Any, labels: Any, span: Any, device: Any) -> None:
+    def draw(context: Any, model: Any, how: Any, labels: Any, shard: Any, first: int, *more: Any) -> Any:
         if len(drawn) == 2:
             raise KeyboardInterrupt
-        drawn.append(span[0])
-        real(context, model, how, labels, span, device)
+        drawn.append(shard.number)
+        return real(context, model, how, labels, shard, first, *more)
 
     bench.store.quarantine("sample", whole.key)
     bench.store.settle(whole.key)
-    monkeypatch.setattr(sampling, "_draw_shard", draw)
+    monkeypatch.setattr(sampling, "_drawn", draw)
     with pytest.raises(KeyboardInterrupt):
         bench.try_("sample", drawing(fitted), inputs, "pixels-by-class")
     # the second of the two is damaged meanwhile: it alone is drawn again

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from dermae_bench.errors import DataMissing, PluginError
+from dermae_bench.plugin import asking
 from dermae_bench.plugin import catalog as module
 from dermae_bench.plugin.catalog import Card, Catalog
 
@@ -89,13 +90,13 @@ def test_cards_are_made_once_and_kept(write: Write, folder: Path, cache: Path, m
     write("one")
     write("two")
     asked: list[int] = []
-    real = module._ask
+    real = module.ask
 
     def ask(questions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         asked.append(len(questions))
         return real(questions)
 
-    monkeypatch.setattr(module, "_ask", ask)
+    monkeypatch.setattr(module, "ask", ask)
     first = Catalog(folder, cache)
     first.prefetch(["one", "two", "nobody"])
     # both in one child process
@@ -153,7 +154,7 @@ def test_what_a_plugin_prints_reaches_nobody(write: Write, catalog: Catalog, cap
 
 
 def test_a_plugin_that_hangs_is_given_up(write: Write, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CARD_SECONDS", 1.5)
+    monkeypatch.setattr(asking, "SECONDS", 1.5)
     write("share")
     write("waits", top="import time; time.sleep(60)")
     shared, waiting = catalog.cards([catalog.reference("share"), catalog.reference("waits")])
@@ -304,7 +305,7 @@ def test_tasks_are_read_in_a_child_and_kept_under_what_they_depend_on(
     (task,) = catalog.tasks("lines", params, "two")
     assert task["classes"] == ["MEL", "NV"]
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_ask", lambda questions: [{"error": "asked again"}])
+        patch.setattr(module, "ask", lambda questions: [{"error": "asked again"}])
         assert catalog.tasks("lines", params, "two") == [task]
         with pytest.raises(PluginError, match="'lines' cannot tell its tasks: asked again"):
             catalog.tasks("lines", params, "three")
@@ -325,7 +326,7 @@ def test_images_are_counted_where_they_are_there(
     counts = catalog.counts("lines", params, "three")
     assert counts == {"train": {"MEL": 0, "NV": 2}, "val": {"MEL": 0, "NV": 0}, "test": {"MEL": 1, "NV": 0}}
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_ask", lambda questions: [{"error": "asked again"}])
+        patch.setattr(module, "ask", lambda questions: [{"error": "asked again"}])
         # the child that told the tasks has counted, too
         assert [task["name"] for task in catalog.tasks("lines", params, "three")] == ["diagnosis"]
         assert Catalog(folder, cache).counts("lines", params, "three") == counts

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torchvision
 from PIL import Image
 
 from dermae_bench.plugin.decode import MAX_PIXELS, UnreadableImage, find_duplicates, inspect, read_image, read_images
@@ -137,15 +138,18 @@ def test_jpeg_damage_that_the_decoder_paints_over_is_refused(tmp_path: Path, cap
     assert "Corrupt JPEG" not in capfd.readouterr().err
 
 
-def test_what_others_wrote_to_stderr_is_passed_on(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_others_wrote_to_stderr_is_passed_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "a.jpg").write_bytes(JPEG)
 
-    class Loud(type(tmp_path)):  # type: ignore[misc]
-        def read_bytes(self) -> bytes:
-            os.write(2, b"a heartbeat\n")
-            return super().read_bytes()
+    def decode(*words: object, **more: object) -> object:
+        os.write(2, b"a heartbeat\n")
+        return original(*words, **more)
 
-    read_image(Loud(tmp_path / "a.jpg"), 8)
+    original = torchvision.io.decode_jpeg
+    monkeypatch.setattr(torchvision.io, "decode_jpeg", decode)
+    read_image(tmp_path / "a.jpg", 8)
     assert "a heartbeat" in capfd.readouterr().err
 
 

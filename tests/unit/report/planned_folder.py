@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,7 @@ from dermae_bench.report.verify.asked import check_plan
 from dermae_bench.report.verify.findings import Report
 from dermae_bench.report.verify.planned import plan_of
 from dermae_bench.report.verify.provenance import Provenance, check_keys
+from dermae_bench.report.verify.unfinished import check_unfinished
 from dermae_bench.store.contents import Contents
 from dermae_bench.suite.leakage import is_leakage
 from dermae_bench.suite.load import load_suite
@@ -103,6 +104,7 @@ class Folder:
                     scores.setdefault(stage.key, _score(stage))["rows"].append(shown)
         about = {
             "prepared": prepared,
+            "predictions": {},
             "scores": list(scores.values()),
             "boards": {
                 "suite": "tiny", "preset": None, "description": loaded.suite.description, "dataset": "phantom",
@@ -110,7 +112,8 @@ class Folder:
                 "interval": INTERVAL, "contamination": seen.rows(), "class_counts": class_counts(prepared),
                 "rows": [
                     {"board": row.board, "row": row.row, "names": dict(row.names), "kind": row.kind, "status": "ok",
-                     "seeds": [dict(cell.seeds) for cell in row.cells], "marks": [*row.marks, *seen.marks_of(row)]}
+                     "reason": None, "seeds": [dict(cell.seeds) for cell in row.cells],
+                     "marks": [*row.marks, *seen.marks_of(row)]}
                     for row in rows
                 ],
             },
@@ -137,17 +140,37 @@ class Folder:
         """What the folder says of itself, for a test to change."""
         return json.loads(self.text)
 
-    def check(self, about: Any, *, store: bool = False, catalog: Catalog | None = None) -> Report:
-        """Keys and plan, as `verify` checks them."""
+    def check(
+        self,
+        about: Any,
+        *,
+        store: bool = False,
+        catalog: Catalog | None = None,
+        gone: Sequence[str] = (),
+        failures: Mapping[str, str] | None = None,
+    ) -> Report:
+        """Keys and plan, as `verify` checks them.
+
+        Args:
+            gone: keys that the store does not have.
+            failures: key -> why the store has not finished it.
+        """
         report = Report(folder="", without_store=not store)
         told = [SimpleNamespace(**score) for score in about["scores"]]
         evidence: Any = SimpleNamespace(about=about, scores=told, prepared=about["prepared"])
         provenance = Provenance(about["provenance"])
-        entries: Any = SimpleNamespace(whole=self._manifest) if store else None
+        reasons = failures or {}
+        held: Any = SimpleNamespace(
+            has=lambda kind, key: key in self.stages and key not in gone,
+            manifest=self._manifest,
+            manifests=lambda kind: (s for k, s in self.stages.items() if s.kind == kind and k not in gone),
+            failure=lambda key: SimpleNamespace(reason=reasons[key]) if key in reasons else None,
+        )
+        entries: Any = SimpleNamespace(whole=self._manifest, store=held) if store else None
         check_keys(provenance, evidence.scores, report, stored=store)
         plan = plan_of(self.place, evidence, catalog or self.catalog, report)
-        if plan is not None:
-            check_plan(plan, evidence, provenance, entries, report)
+        lacking = check_plan(plan, evidence, provenance, entries, report) if plan is not None else None
+        check_unfinished(plan, lacking, evidence, provenance, entries, report)
         return report
 
     def _manifest(self, kind: str, key: str) -> Any:

@@ -176,8 +176,8 @@ def test_a_file_of_eight_columns_is_read_as_before(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (f"{HEAD}\nclassifiers,a,t,d,accuracy,.5,1,{'x' * 200_000}\n".encode(), "no CSV in UTF-8"),
-        (HEAD.encode() + b"\nclassifiers,\xff,t,d,accuracy,.5,1,x\n", "no CSV in UTF-8"),
+        (f"{HEAD}\nclassifiers,a,t,d,accuracy,.5,1,{'x' * 200_000}\n".encode(), "csv:2: a cell is longer"),
+        (HEAD.encode() + b"\nclassifiers,\xff,t,d,accuracy,.5,1,x\n", "csv:2:13: byte 0xff is not UTF-8"),
         (f"{HEAD}\nclassifiers,a,t,d,accuracy,.5,-3,x\n".encode(), "line 2: n must be"),
         (f"{HEAD}\nclassifiers,a,t,d,accuracy,.5,{10**26},x\n".encode(), "line 2: n must be"),
     ],

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dermae_bench.commands.comparing import flips_asked
 from dermae_bench.errors import UserError
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.measures import Predictions
@@ -14,7 +16,8 @@ from dermae_bench.report.compare.answers import Answered
 from dermae_bench.report.compare.flips import flips
 from dermae_bench.report.compare.recorded import Results
 from dermae_bench.report.compare.sheets import Pixels, refuse_public, write_sheets
-from tests.result_folders import Folder, Images, pixels
+from dermae_bench.store.manifests import Damaged
+from tests.result_folders import KEY, Folder, Images, pixels
 
 TASK = Task(name="t", classes=("nv", "mel", "bkl"))
 LABELS = np.array([0, 0, 1, 2])
@@ -74,7 +77,7 @@ def test_pictures_show_the_photographs_of_the_right_images(tmp_path: Path) -> No
     found = flips(answered([0, 0, 0, 2]), answered([1, 0, 1, 2]))
     lost, won = write_sheets(found, "vit | train", Pixels(results), tmp_path / "out")
     assert [lost.name, won.name] == ["vit-train--a-right-b-wrong.png", "vit-train--b-right-a-wrong.png"]
-    stored = np.load(tmp_path / "store" / "prepare" / ("feed" * 8) / "images.npy")
+    stored = np.load(tmp_path / "store" / "prepare" / KEY / "images.npy")
     shown = np.asarray(Image.open(won))[8:168, 8:168]
     assert np.array_equal(shown, stored[2].transpose(1, 2, 0))
 
@@ -89,6 +92,32 @@ def test_other_pixels_or_none_are_refused(tmp_path: Path) -> None:
         Pixels(results)
 
 
+@pytest.mark.parametrize("key", ["../../elsewhere", "", None, 7, "FEED" * 8, "a" * 33, "a" * 31 + "/"])
+def test_what_is_no_key_never_becomes_a_path(tmp_path: Path, key: object) -> None:
+    made = Folder(tmp_path / "suite", metrics=())
+    made.data = pixels(tmp_path / "suite", Images(ids=IDS, groups=IDS, labels=LABELS))
+    made.write()
+    about = json.loads((tmp_path / "suite" / "evidence.json").read_text())
+    about["prepared"]["key"] = key
+    (tmp_path / "suite" / "evidence.json").write_text(json.dumps(about))
+    with pytest.raises(UserError, match="names no prepared data by a key"):
+        Pixels(Results(tmp_path / "suite"))
+
+
+def test_damaged_pixels_are_found_before_they_are_shown(tmp_path: Path) -> None:
+    made = Folder(tmp_path / "suite", metrics=())
+    made.data = pixels(tmp_path / "suite", Images(ids=IDS, groups=IDS, labels=LABELS))
+    results = Results(made.write())
+    with pytest.raises(UserError, match=r"answers to \\u202ex, which is no image of its data"):
+        Pixels(results)["\u202ex"]
+    place = tmp_path / "store" / "prepare" / KEY / "images.npy"
+    data = bytearray(place.read_bytes())
+    data[-1] ^= 1
+    place.write_bytes(data)
+    with pytest.raises(Damaged, match=r"images\.npy of store entry prepare/"):
+        Pixels(results)
+
+
 def test_photographs_never_lie_in_a_results_folder(tmp_path: Path) -> None:
     folder = Folder(tmp_path / "suite", metrics=()).write()
     (tmp_path / "link").symlink_to(folder)
@@ -99,3 +128,11 @@ def test_photographs_never_lie_in_a_results_folder(tmp_path: Path) -> None:
     refuse_public(folder / "real-images" / "flips")
     refuse_public(tmp_path / "flips")
     assert not (folder / "real-images").exists()
+
+
+@pytest.mark.parametrize("word", ["-3", "--3", "-x", "+3", "2.5", "1e3"])
+def test_what_is_no_number_of_images_is_no_folder_either(word: str) -> None:
+    with pytest.raises(UserError, match="is no number of images") as caught:
+        flips_asked((word,))
+    assert caught.value.exit_code == 2
+    assert flips_asked((f"./{word}",)).folder == Path(word)

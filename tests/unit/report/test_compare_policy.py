@@ -9,6 +9,7 @@ import pytest
 
 from dermae_bench.report.compare.outcome import Comparison, Line, Number, PairResult
 from dermae_bench.report.compare.policy import Criteria, Policy, PolicyError, load_policy
+from dermae_bench.report.compare.ranges import range_of
 from dermae_bench.report.compare.recorded import Row
 from dermae_bench.report.compare.sides import Pairing, RowPair
 from dermae_bench.report.compare.text import terminal_comparison
@@ -178,7 +179,7 @@ def test_a_file_that_is_no_policy(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(PolicyError, match="error"):
         load_policy(path).fitting({}, [])
-    with pytest.raises(PolicyError, match="cannot be read"):
+    with pytest.raises(PolicyError, match="there is no policy file"):
         load_policy(tmp_path / "none.yaml")
 
 
@@ -212,3 +213,31 @@ def test_mistakes_of_every_sort_are_told_together(tmp_path: Path) -> None:
     assert "f1-macro, f1-weighted or f1-positive" in hints[3]
     assert "auc-ovr-macro, or auc-binary" in hints[4]
     assert "did you mean 'accuracy'?" in hints[6]
+
+
+def test_numbers_beyond_what_a_metric_can_be_are_mistakes(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("version: 1\nmetrics:\n  accuracy: {at_least: 80}\n  renamed: {margin: 5}\n"
+                    "  brier: {at_most: 1.5}\n  fd[x]: {at_most: 80}\n")  # fmt: skip
+    columns = {"accuracy": "higher", "renamed": "higher", "brier": "lower", "fd[x]": "lower"}
+    names = {"accuracy": "accuracy", "renamed": "f1-macro", "brier": "brier", "fd[x]": "fd"}
+    ranges = {column: ends for column, name in names.items() if (ends := range_of(name)) is not None}
+    with pytest.raises(PolicyError) as caught:
+        load_policy(path).fitting(columns, [], ranges)
+    told = [(one.place.line, one.message, one.hint) for one in caught.value.problems if one.place]
+    assert told == [
+        (3, "accuracy lies between 0 and 1, not at 80", "say a share; 80 % is 0.8"),
+        (4, "no difference of renamed is larger than 1", "say a share; 5 % is 0.05"),
+    ]
+    assert caught.value.exit_code == 2
+
+
+def test_ranges_are_those_of_the_metrics_that_are_built_in() -> None:
+    from dermae_bench.builtin.metrics import auc, calibration, classification, operating_points
+
+    for module in (auc, calibration, classification, operating_points):
+        for metric in module.dermae_metrics().values():
+            for column in metric.columns(metric.Config()):
+                if column.name not in ("nll", "temperature"):
+                    assert range_of(column.name) in ((0.0, 1.0), (0.0, 2.0)), column.name
+    assert range_of("nll") is range_of("temperature") is range_of("fd") is None

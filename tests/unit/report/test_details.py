@@ -67,24 +67,25 @@ def collected(folder: Path, details: dict[str, Any]) -> tuple[Any, Boards]:
     """A store with 6 real and 5 generated images (in shards of 3), and the boards of one generator."""
     info, records = generator("a", 30.0)
     floor, floor_records = generator("real vs real", 1.0, kind="floor")
-    store = SimpleNamespace(folder=lambda kind, key: folder / "store" / kind / key)
+    place = folder / "store"
+    store = SimpleNamespace(checked=lambda kind, key, names=None: (place / kind / key, None))
     prepare = Stage(kind="prepare", name="prepare", work={}, parts={}, key="p")
     sample = Stage(kind="sample", name="sample/a", work={}, parts={}, key="s")
     score = Stage(kind="score", name="score/a", work={}, parts={}, key="c")
     for stage in (prepare, sample):
-        store.folder(stage.kind, stage.key).mkdir(parents=True)
+        (place / stage.kind / stage.key).mkdir(parents=True)
     real = np.full((6, 3, 64, 64), REAL, np.uint8)
     real[:, 0] = np.arange(6, dtype=np.uint8)[:, None, None]
-    np.save(store.folder("prepare", "p") / "images.npy", real)
+    np.save(place / "prepare" / "p" / "images.npy", real)
     drawn = np.full((5, 3, 64, 64), GENERATED, np.uint8)
     drawn[:, 0] = np.arange(5, dtype=np.uint8)[:, None, None]
     for number, start in enumerate((0, 3)):
-        np.save(store.folder("sample", "s") / f"images-{number:05d}.npy", drawn[start : start + 3])
+        np.save(place / "sample" / "s" / f"images-{number:05d}.npy", drawn[start : start + 3])
     for kind, key, names in (
         ("prepare", "p", [f"real-{i}" for i in range(6)]),
         ("sample", "s", [f"g-{i}" for i in range(5)]),
     ):
-        pq.write_table(pa.table({"id": names}), store.folder(kind, key) / "table.parquet")
+        pq.write_table(pa.table({"id": names}), place / kind / key / "table.parquet")
     rows = [
         RowPlan(
             board="generators",

@@ -34,7 +34,7 @@ class Collected:
     def __init__(self, folder: Path, plan: FigurePlan, shapes: dict[str, list[int] | None]) -> None:
         self.figures = (plan,)
         self.shapes = shapes
-        self.store = SimpleNamespace(folder=lambda kind, key: folder / kind / key)
+        self.store = SimpleNamespace(checked=lambda kind, key: (folder / kind / key, None))
 
     def manifest(self, stage: Stage) -> Any:
         if stage.key not in self.shapes:

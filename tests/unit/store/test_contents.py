@@ -44,8 +44,9 @@ def test_names_belong_to_the_digest(tmp_path: Path, data: Path) -> None:
     assert fresh(tmp_path).folder(data) != before
 
 
-def test_folders_behind_links_are_looked_into(tmp_path: Path, data: Path) -> None:
+def test_folders_behind_links_are_looked_into(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fresh(tmp_path).folder(data)
+    monkeypatch.setenv("DERMAE_BENCH_DATA_ROOTS", str(tmp_path / "big-disk"))
     (data / "images").rename(tmp_path / "big-disk")
     (data / "images").symlink_to(tmp_path / "big-disk")
     assert fresh(tmp_path).folder(data) == before
@@ -57,10 +58,11 @@ def test_links_in_a_circle_end(tmp_path: Path, data: Path) -> None:
     (data / "images" / "up").symlink_to(data)
     (data / "images" / "here").symlink_to(data / "images")
     (data / "out").symlink_to(tmp_path)
-    assert len(fresh(tmp_path).folder(data)) == 64
+    assert len(fresh(tmp_path).folder(data, [tmp_path])) == 64
 
 
 def test_the_memo_saves_reading(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "SETTLED_NS", 0)
     first = fresh(tmp_path)
     digest = first.folder(data)
     first.save()

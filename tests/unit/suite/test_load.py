@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from suite_files import EXAMPLE, SMALL, load, problems
+from suite_files import EXAMPLE, SMALL, load
 
 from dermae_bench.suite.load import load_suite, results_name
 from dermae_bench.suite.spec import SamplesSpec
@@ -69,21 +69,6 @@ def test_order_of_keys_and_written_defaults_change_nothing(tmp_path: Path) -> No
     turned = json.loads(json.dumps(tree), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
     path.write_text(json.dumps(turned))
     assert load(path).suite == load(SMALL).suite
-
-
-def test_long_chain_of_teachers(tmp_path: Path) -> None:
-    path = tmp_path / "x.yaml"
-    words = "plugin: distilled, budget: short, params: {{arch: v}}, teacher: {{classifier: c{}, train: train}}"
-    line = "  c{}: {{" + words + "}}\n"
-    chain = "".join(line.format(i, i + 1) for i in range(3000))
-    path.write_text(
-        SMALL.read_text().replace(
-            "  cnn:", f"{chain}  c3000: {{plugin: timm, budget: short, params: {{arch: v}}}}\n  cnn:"
-        )
-    )
-    load(path)
-    path.write_text(path.read_text().replace("c3000, train: train", "c0, train: train"))
-    assert len(problems(path)) == 1
 
 
 def long_suite(rows: int) -> str:

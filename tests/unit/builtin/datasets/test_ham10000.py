@@ -161,10 +161,11 @@ def test_missing_images_up_to_the_stated_skip_are_left_to_the_decoder(tmp_path: 
     [
         (b"", "is empty"),
         (b"lesion_id;image_id;dx\n", "separate columns by commas"),
-        (b"\xff\xfe\x00", "not UTF-8"),
+        (b"\xff\xfe\x00", "it is UTF-16"),
+        (b"caf\xe9", "csv:1:4: byte 0xe9 is not UTF-8"),
         (HEADER.encode() + b"\na\0b\n", "NUL"),
         (HEADER.encode() + b",dx\n", "stands 2 times"),
-        (HEADER.encode() + b'\n"unclosed\n', "unexpected end of data"),
+        (HEADER.encode() + b'\n"unclosed\n', "csv:2: a quote is opened and never closed"),
         (HEADER.encode() + b"\n", "no rows below the header"),
     ],
 )

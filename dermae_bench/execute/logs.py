@@ -1,0 +1,98 @@
+"""What an attempt prints: through a pipe into its log, which loses its middle when it grows too long."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+LOGS = ("stdout.log", "stderr.log")
+LOG_BYTES = 50_000_000
+"""A log that grows beyond this loses its middle."""
+_HEAD, _TAIL = 1 / 50, 4 / 50
+"""Shares of the limit that are kept of its beginning and of its end."""
+_AT_ONCE = 1 << 18
+_LAST_WORDS = 1 << 21
+"""Bytes that are read at the end; a pipe holds at most 1 MiB, and whoever still writes is no part of the attempt."""
+
+
+class Log:
+    """The reader's end of what one attempt writes to one of its outputs.
+
+    A plugin that prints as fast as it can waits for the reader, so that no more than the limit ever lies on the disk.
+    What it does to the file itself (truncate, remove, replace) changes nothing here.
+
+    Args:
+        path: file that is appended to.
+        limit: bytes.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: Path, limit: int = LOG_BYTES) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(path.lstat().st_mode):
+                # a plugin's link must not lead our writing elsewhere
+                path.unlink()
+        self._limit = limit
+        # the umask decides: in a group's store another user may go on with this attempt, and with its logs
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        self._size = os.fstat(self._file).st_size
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+
+    def close_writer(self) -> None:
+        """In the reader's process, once the attempt has its own."""
+        os.close(self.writer)
+
+    def take(self) -> int:
+        """Move what is there into the file; returns how many bytes, 0 when nobody can write any more, -1 for none."""
+        try:
+            words = os.read(self.reader, _AT_ONCE)
+        except BlockingIOError:
+            return -1
+        # a full disk costs words, never the attempt
+        with contextlib.suppress(OSError):
+            self._size += os.write(self._file, words)
+            if self._size > self._limit:
+                self._size = shorten(self._file, self._limit)
+        return len(words)
+
+    def close(self) -> None:
+        """Take the last words and let go; daemons of the attempt that still write are not waited for."""
+        left = _LAST_WORDS
+        while left > 0 and (taken := self.take()) > 0:
+            left -= taken
+        os.close(self.reader)
+        os.close(self._file)
+
+
+def shorten(file: int, limit: int) -> int:
+    """Cut the middle out of an open log above `limit` bytes; returns its size. Writers append behind what is kept."""
+    size = os.fstat(file).st_size
+    if size <= limit:
+        return size
+    head, tail = int(limit * _HEAD), int(limit * _TAIL)
+    words = os.pread(file, tail, size - tail)
+    os.ftruncate(file, head)
+    dropped = size - head - len(words)
+    kept = b"\n[... %d bytes of output were dropped here ...]\n" % dropped + words
+    os.write(file, kept)
+    return head + len(kept)
+
+
+def shorten_all(folder: Path, limit: int) -> None:
+    """The same for logs that attempts write themselves, where there is no reader."""
+    for name in LOGS:
+        # a log that is not there (or that the attempt removed) cannot be too long
+        with contextlib.suppress(OSError):
+            found = (folder / name).lstat()
+            if found.st_size <= limit or not stat.S_ISREG(found.st_mode):
+                continue
+            file = os.open(folder / name, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW)
+            try:
+                shorten(file, limit)
+            finally:
+                os.close(file)

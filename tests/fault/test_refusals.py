@@ -1,0 +1,108 @@
+"""Disks that are full, broken or read-only from some point on: one clear line, exit 74, and nothing is lost."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from runs import Unbroken, Zygote, boards, committed, tracebacks, untidy, write_suite
+
+from dermae_bench.faults import REFUSALS
+from tests.counting import record_count
+
+Fresh = Callable[[], Path]
+PARTS = 8
+RUN = ("run", "small.yaml")
+STORAGE = 74
+
+
+def refuse_at(zygote: Zygote, folder: Path, fault: str) -> int:
+    """Run with a refusal; returns the exit code."""
+    faults = {"DERMAE_FAULT": fault, "DERMAE_FAULT_COUNT": str(folder / "count")}
+    return zygote.code(zygote.start(folder, *RUN, environment=faults))
+
+
+def is_told_and_mended(zygote: Zygote, folder: Path, unbroken: Unbroken, code: int) -> None:
+    said = (folder / "said.log").read_text(errors="replace")
+    assert code in {0, STORAGE}, said
+    if code == STORAGE:
+        last = said.strip().splitlines()[-3:]
+        assert any("cannot" in line for line in last), said
+        assert any("MiB free" in line or "GiB" in line for line in last), said
+    assert tracebacks(folder) == 0, said
+    for place, files in committed(folder).items():
+        assert unbroken.stages[place] == files
+    assert zygote.code(zygote.start(folder, *RUN)) == 0, (folder / "said.log").read_text()
+    assert boards(folder) == unbroken.boards
+    assert committed(folder) == unbroken.stages
+    assert not untidy(folder)
+
+
+# one worker alone pays for the zygote
+@pytest.mark.xdist_group("zygote")
+def test_a_full_disk_in_the_middle_of_a_run(zygote: Zygote, unbroken: Unbroken, fresh: Fresh) -> None:
+    folder = fresh()
+    code = refuse_at(zygote, folder, f"enospc@{unbroken.points // 2}+")
+    assert code == STORAGE
+    is_told_and_mended(zygote, folder, unbroken, code)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_full_disk_from_every_point_on(zygote: Zygote, unbroken: Unbroken, fresh: Fresh, part: int) -> None:
+    points = range(1 + part, unbroken.points + 1, PARTS)
+    for point in points:
+        folder = fresh()
+        code = refuse_at(zygote, folder, f"enospc@{point}+")
+        is_told_and_mended(zygote, folder, unbroken, code)
+    record_count("faults injected: disk full", len(points))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("refusal", sorted(REFUSALS))
+@pytest.mark.parametrize("onwards", ["", "+"])
+def test_other_refusals_at_random_points(
+    zygote: Zygote, unbroken: Unbroken, fresh: Fresh, refusal: str, onwards: str
+) -> None:
+    chance = random.Random(f"{refusal}{onwards}")
+    for point in chance.sample(range(1, unbroken.points + 1), 8):
+        folder = fresh()
+        code = refuse_at(zygote, folder, f"{refusal}@{point}{onwards}")
+        is_told_and_mended(zygote, folder, unbroken, code)
+    record_count("faults injected: other refusals", 8)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mounts a file system of so many KiB at `tmp_path/disk`."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = []
+
+    def mount(size: int) -> Path:
+        option = f"size={size}k{',remount' if mounted else ''}"
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", option, "none", disk], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"only root can mount a file system: {done.stderr.strip()}")
+        mounted.append(size)
+        return disk
+
+    yield mount
+    if mounted:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [64, 400, 700, 1000, 1400])
+def test_a_really_full_disk(zygote: Zygote, unbroken: Unbroken, small_disk: Callable[[int], Path], size: int) -> None:
+    folder = small_disk(size)
+    write_suite(folder)
+    code = zygote.code(zygote.start(folder, *RUN, environment={"TEST_RESERVE": "0"}))
+    said = (folder / "said.log").read_text(errors="replace")
+    assert code == STORAGE, said
+    small_disk(64 * 1024)
+    is_told_and_mended(zygote, folder, unbroken, code)
+    record_count("faults injected: really full disk", 1)

@@ -1,0 +1,258 @@
+"""Files of strangers: pipes, devices and endless files are refused at once; JSON, tables and arrays are bounded."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hostile
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dermae_bench.bounded import arrays, texts
+from dermae_bench.bounded.arrays import map_array, read_parquet
+from dermae_bench.bounded.files import Unreadable, read_bytes
+from dermae_bench.bounded.texts import parse_json, read_csv, read_json, read_json_lines
+from dermae_bench.commands.auditing import audit_table
+from dermae_bench.errors import BenchError, DataMissing
+from dermae_bench.report.compare.policy import load_policy
+from dermae_bench.suite.yaml import read_file
+
+
+def _socket(path: Path) -> None:
+    made = socket.socket(socket.AF_UNIX)
+    made.bind(str(path))
+    made.close()
+
+
+NO_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pipe": (os.mkfifo, "it is a pipe"),
+    "socket": (_socket, "it cannot be read"),
+    "folder": (Path.mkdir, "it is a folder"),
+    "zeros": (lambda path: path.symlink_to("/dev/zero"), "it is a device"),
+    "terminal": (lambda path: path.symlink_to("/dev/tty"), ""),
+    "nothing": (lambda path: path.symlink_to("/dev/null"), "it is a device"),
+    "endless": (lambda path: path.symlink_to("/proc/self/pagemap"), ""),
+    "says it is empty": (lambda path: path.symlink_to("/proc/self/environ"), "more bytes than it says"),
+    "leads nowhere": (lambda path: path.symlink_to("nowhere"), "is not there"),
+    "leads to itself": (lambda path: path.symlink_to(path.name), "it cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", NO_FILES)
+def test_no_plain_file_is_refused_at_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a socket's name may not be long
+    monkeypatch.chdir(tmp_path)
+    make, words = NO_FILES[name]
+    path = Path("x.csv")
+    make(path)
+    readers: list[Callable[[Path], object]] = [
+        read_bytes, read_csv, read_json, lambda p: list(read_json_lines(p)), read_parquet, map_array, audit_table,
+        load_policy, lambda p: _problems(read_file(p)),
+    ]  # fmt: skip
+    for read in readers:
+        with hostile.bounded(), pytest.raises(BenchError) as caught:
+            read(path)
+        if read is readers[0]:
+            assert words in str(caught.value)
+        assert "\n" not in caught.value.message
+        assert caught.value.exit_code == 2
+
+
+def _problems(found: tuple[Any, Any]) -> None:
+    raise BenchErrorOf(found)
+
+
+class BenchErrorOf(BenchError):
+    """What reading a suite told, as an error."""
+
+    exit_code = 2
+
+    def __init__(self, found: tuple[Any, Any]) -> None:
+        assert found[0] is None
+        super().__init__(found[1][0].message)
+
+
+def test_size_is_looked_at_before_reading(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.json"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    for read in (read_bytes, read_csv, read_json, read_parquet):
+        with hostile.bounded(), pytest.raises(Unreadable, match="1,099,511,627,776 bytes; at most"):
+            read(path)  # type: ignore[operator]
+    with pytest.raises(DataMissing):
+        read_bytes(tmp_path / "none")
+    with pytest.raises(Unreadable, match="cannot be read"):
+        read_bytes(tmp_path / "a\0b")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"a": NaN}', "NaN is no JSON"),
+        ("[Infinity]", "Infinity is no JSON"),
+        ("[1e400]", "1e400 is larger than any float"),
+        ("[-1e400]", "larger than any float"),
+        ("9" * 100_000, "a number of 100000 digits"),
+        ("0." + "9" * 100_000, "a number of 100002 digits"),
+        ('{"a": 1, "a": 2}', "the name 'a' stands twice"),
+        ('{"b": [{"x": 1, "y": {"z": 1, "z": 1}}]}', "the name 'z' stands twice"),
+        ("[" * 100_000, "nested deeper than 60 levels"),
+        ("[" * 70 + "]" * 70, "nested deeper than 60 levels"),
+        ('{"a":' * 70 + "1" + "}" * 70, "nested deeper than 60 levels"),
+        ('["\\ud800"]', "half of a character"),
+        ("[" + "1," * 4_000_001 + "1]", "values; at most 4,000,000 are read"),
+        ("", "Expecting value"),
+        ("{'a': 1}", "Expecting property name"),
+        ("[1] x", "Extra data"),
+    ],
+)
+def test_json_that_is_refused(text: str, words: str) -> None:
+    with hostile.bounded(), pytest.raises(ValueError, match=words):
+        parse_json(text)
+
+
+def test_json_that_is_read(tmp_path: Path) -> None:
+    text = '{"a": [1, 2.5, -0.0, null, true, "\\ud83e\\udda0"], "b": ' + "[" * 50 + "]" * 50 + "}"
+    assert parse_json(text) == json.loads(text)
+    (tmp_path / "x.json").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert read_json(tmp_path / "x.json") == json.loads(text)
+    (tmp_path / "x.json").write_text('{"a": 1,\n"b" 2}')
+    with pytest.raises(Unreadable, match=r"x\.json:2:5: no JSON: Expecting ':'"):
+        read_json(tmp_path / "x.json")
+
+
+def test_json_lines_name_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"a": 1}\n{"a": NaN}\n')
+    lines = read_json_lines(path)
+    assert next(lines) == (1, {"a": 1})
+    with pytest.raises(Unreadable, match=r"x\.jsonl:2: no JSON: NaN"):
+        next(lines)
+    monkeypatch.setattr(texts, "LONGEST_RECORD", 5)
+    with pytest.raises(Unreadable, match=r"x\.jsonl:1: a line of more than 5 bytes"):
+        list(read_json_lines(path))
+
+
+def table(rows: int = 4) -> pa.Table:
+    ids = [f"image-{number}" for number in range(rows)]
+    logits = pa.array([[0.5, -1.0]] * rows, pa.list_(pa.float32()))
+    return pa.table({"id": ids, "label": pa.array(range(rows), pa.int64()), "logits": logits})
+
+
+KINDS: Any = {"id": "text", "label": "whole", "logits": "numbers"}
+
+
+def _write(found: pa.Table) -> Callable[[Path], None]:
+    return lambda path: pq.write_table(found, path)
+
+
+def _encrypted(path: Path) -> None:
+    pq.write_table(table(), path)
+    data = path.read_bytes()
+    path.write_bytes(b"PARE" + data[4:-4] + b"PARE")
+
+
+def _bomb(path: Path) -> None:
+    """Two kilobytes that unpack to gigabytes: one long text, in every row."""
+    long = pa.DictionaryArray.from_arrays(pa.array([0] * 70_000, pa.int32()), pa.array(["x" * 100_000]))
+    pq.write_table(pa.table({"id": long}), path, compression="zstd")
+
+
+TABLES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "empty": (lambda path: path.write_bytes(b"") and None, "no parquet table"),
+    "noise": (lambda path: path.write_bytes(random.Random(0).randbytes(5_000)) and None, "no parquet table"),
+    "a zip": (lambda path: path.write_bytes(b"PK\3\4" + b"\0" * 100) and None, "no parquet table"),
+    "encrypted": (_encrypted, "no parquet table"),
+    "missing column": (_write(table().drop_columns("label")), "it has no column 'label'"),
+    "column twice": (_write(pa.table([[1], [2]], names=["id", "id"])), "column 'id' stands 2 times"),
+    "wrong type": (_write(table().set_column(1, "label", [["a"] * 4])), "column 'label' holds .*, not whole numbers"),
+    "missing value": (_write(table().set_column(1, "label", [[1, None, 2, 3]])), "column 'label' has 1 missing values"),
+    "nested": (_write(pa.table({"id": [{"a": {"b": 1}}]})), "column 'id' holds struct"),
+    "lists of lists": (_write(pa.table({"logits": [[[1.0]]]})), "column 'logits' holds list"),
+    "binary": (_write(pa.table({"id": [b"\xff"]})), "column 'id' holds binary"),
+    "bomb of one text": (_bomb, "a text of 100,000 bytes in 70,000 rows"),
+    "bomb of rows": (_write(pa.table({"a": np.zeros(300_000, np.int8)})), "300,000 rows; at most 100,000"),
+    "wide": (_write(pa.table({f"c{n}": [1] for n in range(2_001)})), "2,001 columns"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_parquet_that_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "MOST_ROWS", 100_000)
+    make, words = TABLES[name]
+    path = tmp_path / "x.parquet"
+    make(path)
+    with hostile.bounded(), pytest.raises(Unreadable, match=words) as caught:
+        read_parquet(path, KINDS)
+    assert str(path) in caught.value.message
+
+
+def test_parquet_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrays, "AT_ONCE", 100)
+    pq.write_table(table(1_000), tmp_path / "x.parquet", row_group_size=300)
+    assert read_parquet(tmp_path / "x.parquet", KINDS).to_pydict() == table(1_000).to_pydict()
+
+
+def changed_tables(path: Path, count: int) -> int:
+    pq.write_table(table(50), path)
+    whole, chance, wrong = path.read_bytes(), random.Random(1), 0
+    for _ in range(count):
+        path.write_bytes(hostile.mutated(whole, chance))
+        with hostile.bounded():
+            try:
+                read_parquet(path, KINDS)
+            except Unreadable:
+                wrong += 1
+    return wrong
+
+
+def test_changed_parquet_is_read_or_refused(tmp_path: Path) -> None:
+    assert changed_tables(tmp_path / "x.parquet", 60) > 20
+
+
+def _npy(path: Path, value: Any) -> None:
+    with path.open("wb") as stream:
+        np.save(stream, value)
+
+
+def test_arrays_of_strangers(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    _npy(path, np.arange(12.0).reshape(3, 4))
+    assert np.array_equal(map_array(path), np.arange(12.0).reshape(3, 4))
+    whole = path.read_bytes()
+    canary = tmp_path / "canary"
+
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (canary.touch, ())
+
+    trap = np.array([Trap()], dtype=object)
+    refused = {
+        "cut": whole[:-1],
+        "longer": whole + b"\0",
+        "huge": whole.replace(b"(3, 4), ", b"(3, 4" + b"0" * 1 + b"),"),
+        "negative": whole.replace(b"(3, 4), ", b"(-3, 4),"),
+        "code": whole.replace(b"(3, 4), ", b"exit(), "),
+        "header": whole[:8] + b"\xff\xff" + whole[10:],
+        "no header": whole[:9],
+        "pickle": pickle.dumps(trap),
+        "empty": b"",
+    }
+    for name, data in refused.items():
+        path.write_bytes(data)
+        with pytest.raises(Unreadable):
+            map_array(path)
+        assert not canary.exists(), name
+    np.save(path, trap, allow_pickle=True)
+    with pytest.raises(Unreadable, match="it holds object, not numbers"):
+        map_array(path)
+    assert not canary.exists()
