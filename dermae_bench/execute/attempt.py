@@ -67,7 +67,9 @@ class _Timed(StageContext):
             held["_since"] = now
         super().__setattr__(name, value)
         if name == "phase" and "_last_status" in self.__dict__:
-            self.sign()
+            # always told, not twice a second at most: a process that dies in its first moments died in this phase
+            self._last_status = time.monotonic()
+            self._tell({})
 
 
 def attempt(folder: Path) -> None:
@@ -126,7 +128,7 @@ def _do(folder: Path, spec: dict[str, Any], store: Store, fence: str) -> dict[st
         raise
     except Stopped:
         result = {"ok": False, "stopped": True}
-    except (Exception, SystemExit) as error:  # noqa: BLE001 (the one place where whatever a plugin raises becomes a record)
+    except BaseException as error:  # noqa: BLE001 (the one place where whatever a plugin raises becomes a record)
         result = {
             "ok": False,
             "category": _category(error, store.root),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from runs import Unbroken, Zygote, boards, committed, write_suite
+from runs import Unbroken, Zygote, boards, committed, names_of, write_suite
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def unbroken(shared: Path, zygote: Zygote) -> Unbroken:
             assert zygote.code(zygote.start(run, "validate", "small.yaml")) == 0, (run / "said.log").read_text()
             name = zygote.start(run, "run", "small.yaml", environment=counting)
             assert zygote.code(name) == 0, (run / "said.log").read_text()
-            about = [boards(run), committed(run), (run / "count").stat().st_size]
+            about = [boards(run), committed(run), names_of(run), (run / "count").stat().st_size]
             told.write_text(json.dumps(about))
     return Unbroken(*json.loads(told.read_text()))
 

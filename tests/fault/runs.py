@@ -48,6 +48,8 @@ class Unbroken:
     boards: dict[str, str]
     stages: dict[str, dict[str, str]]
     """Place in the store -> file -> SHA-256."""
+    names: list[str]
+    """Of its stages, as they were finished one after the other."""
     points: int
     """Fault points that its processes pass."""
 
@@ -161,6 +163,13 @@ def committed(folder: Path) -> dict[str, dict[str, str]]:
             files = json.loads(path.read_bytes())["files"]
             found[f"{kind}/{path.parent.name}"] = {name: str(about["sha256"]) for name, about in files.items()}
     return found
+
+
+def names_of(folder: Path) -> list[str]:
+    """Names of the finished stages of the store below `folder`, the oldest first."""
+    store = folder / "results" / "store"
+    found = [path for kind in KINDS for path in store.glob(f"{kind}/*/manifest.json")]
+    return [json.loads(path.read_bytes())["name"] for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
 
 
 def untidy(folder: Path) -> list[str]:

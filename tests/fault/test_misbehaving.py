@@ -33,7 +33,7 @@ ENDS = {
     "forge-result": ("lost", ""),
     "forge-manifest": ("crashed", ""),
     "kill-parent": ("lost", ""),
-    "hog": ("oom", "MiB"),
+    "hog": ("oom", "limited to 2 GiB"),
     "out-of-memory": ("oom", "memory"),
     "diverge": ("diverged", "step 2"),
     "stops-early": ("crashed", "2 of 6 steps"),

@@ -8,44 +8,37 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from runs import Unbroken, Zygote, boards, committed, tracebacks, untidy, write_suite
+from everywhere import RUN, all_is_well, faults_everywhere, run_with
+from runs import Unbroken, Zygote, write_suite
 
 from dermae_bench.faults import REFUSALS
 from tests.counting import record_count
 
 Fresh = Callable[[], Path]
 PARTS = 8
-RUN = ("run", "small.yaml")
 STORAGE = 74
 
 
-def refuse_at(zygote: Zygote, folder: Path, fault: str) -> int:
-    """Run with a refusal; returns the exit code."""
-    faults = {"DERMAE_FAULT": fault, "DERMAE_FAULT_COUNT": str(folder / "count")}
-    return zygote.code(zygote.start(folder, *RUN, environment=faults))
-
-
-def is_told_and_mended(zygote: Zygote, folder: Path, unbroken: Unbroken, code: int) -> None:
+def is_told(folder: Path, code: int) -> None:
+    """One clear line at the end, with the place and the free bytes."""
     said = (folder / "said.log").read_text(errors="replace")
     assert code in {0, STORAGE}, said
     if code == STORAGE:
         last = said.strip().splitlines()[-3:]
         assert any("cannot" in line for line in last), said
         assert any("MiB free" in line or "GiB" in line for line in last), said
-    assert tracebacks(folder) == 0, said
-    for place, files in committed(folder).items():
-        assert unbroken.stages[place] == files
-    assert zygote.code(zygote.start(folder, *RUN)) == 0, (folder / "said.log").read_text()
-    assert boards(folder) == unbroken.boards
-    assert committed(folder) == unbroken.stages
-    assert not untidy(folder)
+
+
+def is_told_and_mended(zygote: Zygote, folder: Path, unbroken: Unbroken, code: int) -> None:
+    is_told(folder, code)
+    all_is_well(zygote, folder, unbroken)
 
 
 # one worker alone pays for the zygote
 @pytest.mark.xdist_group("zygote")
 def test_a_full_disk_in_the_middle_of_a_run(zygote: Zygote, unbroken: Unbroken, fresh: Fresh) -> None:
     folder = fresh()
-    code = refuse_at(zygote, folder, f"enospc@{unbroken.points // 2}+")
+    code = run_with(zygote, folder, f"enospc@{unbroken.points // 2}+")
     assert code == STORAGE
     is_told_and_mended(zygote, folder, unbroken, code)
 
@@ -53,12 +46,13 @@ def test_a_full_disk_in_the_middle_of_a_run(zygote: Zygote, unbroken: Unbroken, 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_full_disk_from_every_point_on(zygote: Zygote, unbroken: Unbroken, fresh: Fresh, part: int) -> None:
-    points = range(1 + part, unbroken.points + 1, PARTS)
-    for point in points:
-        folder = fresh()
-        code = refuse_at(zygote, folder, f"enospc@{point}+")
-        is_told_and_mended(zygote, folder, unbroken, code)
-    record_count("faults injected: disk full", len(points))
+    folder = fresh()
+    injected = 0
+    for _ in faults_everywhere(zygote, folder, unbroken, "enospc@K+", {STORAGE}, part, PARTS):
+        is_told(folder, STORAGE)
+        injected += 1
+    all_is_well(zygote, folder, unbroken)
+    record_count("faults injected: disk full", injected)
 
 
 @pytest.mark.slow
@@ -70,7 +64,7 @@ def test_other_refusals_at_random_points(
     chance = random.Random(f"{refusal}{onwards}")
     for point in chance.sample(range(1, unbroken.points + 1), 8):
         folder = fresh()
-        code = refuse_at(zygote, folder, f"{refusal}@{point}{onwards}")
+        code = run_with(zygote, folder, f"{refusal}@{point}{onwards}")
         is_told_and_mended(zygote, folder, unbroken, code)
     record_count("faults injected: other refusals", 8)
 

@@ -62,8 +62,14 @@ class ForkedServer:
         return self._code
 
     def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
         if self._code is None:
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self.pid, number)
 
 
 def fork_server(channel: socket.socket, words: Any, errors: int, *_: object) -> ForkedServer:
