@@ -13,6 +13,7 @@ from dermae_bench.errors import StorageError
 from dermae_bench.execute.endings import Verdict, judge, read_result, size_of
 from dermae_bench.execute.local import Ended
 from dermae_bench.secrets import redact
+from dermae_bench.store import fences
 from dermae_bench.store.artifacts import Store
 from dermae_bench.store.fences import Superseded
 from dermae_bench.store.leases import Lease
@@ -150,8 +151,10 @@ class Settler:
             max_rss_mb=max_rss_mb,
             attempt=running.number,
         )
+        # a plugin may have removed the whole folder, and its fence with it: that is how it failed, and nobody took over
+        gone = not fences.current(self.store.attempt_folder(stage.key))
         try:
-            self.store.record_failure(failure, fence=running.fence)
+            self.store.record_failure(failure, fence=None if gone else running.fence)
         except Superseded as error:
             self.display.note(f"{stage.name}: {redact(str(error), os.environ)}")
         again = f" (attempt {running.number})" if running.number > 1 else ""

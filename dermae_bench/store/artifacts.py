@@ -251,9 +251,7 @@ class Store:
             Superseded: somebody began the stage anew since (see `commit`).
         """
         self.stay()
-        # a plugin may have removed the whole folder, and its fence with it: that is how it failed, and nobody took over
-        if fences.current(self.attempt_folder(failure.key)):
-            self._hold(failure.key, fence, "the failure")
+        self._hold(failure.key, fence, "the failure")
         write_text(self.root / "failures" / f"{failure.key}.json", canonical(asdict(failure)))
 
     def settle(self, key: str) -> None:
