@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dermae_bench import __version__
-from dermae_bench.bounded.arrays import Kind, read_parquet
+from dermae_bench.bounded.tables import Kind, read_parquet
 from dermae_bench.bounded.texts import read_json
 from dermae_bench.durable import digest_of, replacing, write_text
 from dermae_bench.errors import DataError, UserError

@@ -1,10 +1,9 @@
-"""Files of strangers: pipes, devices and endless files are refused at once; JSON, tables and arrays are bounded."""
+"""Files of strangers: pipes, devices and endless files are refused at once; JSON and tables are bounded."""
 
 from __future__ import annotations
 
 import json
 import os
-import pickle
 import random
 import socket
 from collections.abc import Callable
@@ -17,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dermae_bench.bounded import arrays, texts
-from dermae_bench.bounded.arrays import map_array, read_parquet
+from dermae_bench.bounded import tables, texts
 from dermae_bench.bounded.files import Unreadable, read_bytes
+from dermae_bench.bounded.tables import read_parquet
 from dermae_bench.bounded.texts import parse_json, read_csv, read_json, read_json_lines
 from dermae_bench.commands.auditing import audit_table
 from dermae_bench.errors import BenchError, DataMissing
@@ -55,7 +54,7 @@ def test_no_plain_file_is_refused_at_once(name: str, tmp_path: Path, monkeypatch
     path = Path("x.csv")
     make(path)
     readers: list[Callable[[Path], object]] = [
-        read_bytes, read_csv, read_json, lambda p: list(read_json_lines(p)), read_parquet, map_array, audit_table,
+        read_bytes, read_csv, read_json, lambda p: list(read_json_lines(p)), read_parquet, audit_table,
         load_policy, lambda p: _problems(read_file(p)),
     ]  # fmt: skip
     for read in readers:
@@ -187,7 +186,7 @@ TABLES: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize("name", TABLES)
 def test_parquet_that_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "MOST_ROWS", 100_000)
+    monkeypatch.setattr(tables, "MOST_ROWS", 100_000)
     make, words = TABLES[name]
     path = tmp_path / "x.parquet"
     make(path)
@@ -197,7 +196,7 @@ def test_parquet_that_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_parquet_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arrays, "AT_ONCE", 100)
+    monkeypatch.setattr(tables, "AT_ONCE", 100)
     pq.write_table(table(1_000), tmp_path / "x.parquet", row_group_size=300)
     assert read_parquet(tmp_path / "x.parquet", KINDS).to_pydict() == table(1_000).to_pydict()
 
@@ -217,42 +216,3 @@ def changed_tables(path: Path, count: int) -> int:
 
 def test_changed_parquet_is_read_or_refused(tmp_path: Path) -> None:
     assert changed_tables(tmp_path / "x.parquet", 60) > 20
-
-
-def _npy(path: Path, value: Any) -> None:
-    with path.open("wb") as stream:
-        np.save(stream, value)
-
-
-def test_arrays_of_strangers(tmp_path: Path) -> None:
-    path = tmp_path / "x.npy"
-    _npy(path, np.arange(12.0).reshape(3, 4))
-    assert np.array_equal(map_array(path), np.arange(12.0).reshape(3, 4))
-    whole = path.read_bytes()
-    canary = tmp_path / "canary"
-
-    class Trap:
-        def __reduce__(self) -> Any:
-            return (canary.touch, ())
-
-    trap = np.array([Trap()], dtype=object)
-    refused = {
-        "cut": whole[:-1],
-        "longer": whole + b"\0",
-        "huge": whole.replace(b"(3, 4), ", b"(3, 4" + b"0" * 1 + b"),"),
-        "negative": whole.replace(b"(3, 4), ", b"(-3, 4),"),
-        "code": whole.replace(b"(3, 4), ", b"exit(), "),
-        "header": whole[:8] + b"\xff\xff" + whole[10:],
-        "no header": whole[:9],
-        "pickle": pickle.dumps(trap),
-        "empty": b"",
-    }
-    for name, data in refused.items():
-        path.write_bytes(data)
-        with pytest.raises(Unreadable):
-            map_array(path)
-        assert not canary.exists(), name
-    np.save(path, trap, allow_pickle=True)
-    with pytest.raises(Unreadable, match="it holds object, not numbers"):
-        map_array(path)
-    assert not canary.exists()

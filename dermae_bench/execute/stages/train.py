@@ -141,7 +141,8 @@ def _validation(
 
 
 def _write_curves(context: StageContext, run: FitRun) -> None:
-    names = list(dict.fromkeys(name for point in run.curves for name in point))
+    # in an order of their own: a checkpoint gives back what was logged sorted by name
+    names = ["step", *sorted({name for point in run.curves for name in point} - {"step"})]
     point("write", context.out / "curves.csv")
     with (context.out / "curves.csv").open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dermae_bench.bounded import files, texts
-from dermae_bench.bounded.arrays import read_parquet
+from dermae_bench.bounded.tables import read_parquet
 from dermae_bench.errors import DataError
 from dermae_bench.report.verify.findings import Report, why
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from attempts import Bench, task, training
 from safetensors.torch import load_file
 
 from dermae_bench.execute.stages import sample as sampling
+from dermae_bench.execute.stages import train as fitting
 from dermae_bench.execute.stages.common import Table
 from dermae_bench.execute.stages.sample import apportion, wanted_labels
 from dermae_bench.store.manifests import Manifest
@@ -246,3 +248,15 @@ def test_costs_are_counted_without_training(bench: Bench) -> None:
     assert counted.files == {}
     assert counted.summary["values"]["gmacs"] == pytest.approx(48 * 7 / 1e9, rel=1e-6)
     assert counted.summary["values"]["parameters-trainable"] == 48 * 7 + 7
+
+
+def test_curves_have_one_order_of_columns_whether_or_not_a_fit_was_resumed(tmp_path: Path) -> None:
+    logged = {"step": 0.0, "loss": 0.5, "accuracy": 0.25}
+    texts = []
+    # JSON, through which a checkpoint goes, sorts names
+    for number, point in enumerate((logged, dict(sorted(logged.items())))):
+        out = tmp_path / str(number)
+        out.mkdir()
+        fitting._write_curves(SimpleNamespace(out=out), SimpleNamespace(curves=[point]))  # type: ignore[arg-type]
+        texts.append((out / "curves.csv").read_text())
+    assert texts == ["step,accuracy,loss\n0,0.25,0.5\n"] * 2

@@ -48,7 +48,7 @@ EVIDENCE: dict[str, tuple[Callable[[dict[str, Any]], Any], str, tuple[str, ...]]
     "parts of a stage": (lambda a: next(s for s in a["provenance"]["stages"].values() if s["kind"] == "sample")[
         "parts"]["work"].update(count=999), "keys", ("its parts give another key",)),
     "folder in the parts": (lambda a: next(s for s in a["provenance"]["stages"].values() if s["kind"] == "sample")[
-        "parts"]["work"].update(count="/home/me/work/count"), "keys", ("name a folder",)),
+        "parts"]["work"].update(count="/elsewhere/work/count"), "keys", ("name a folder",)),
     "stage removed": (lambda a: a["provenance"]["stages"].pop(_score(a)["key"]), "keys", ("no stage",)),
     "interval": (lambda a: a["intervals"][0].update(low=0.0), "intervals", ("low",)),
     "interval removed": (lambda a: a["intervals"].pop(), "intervals", ("missing",)),

@@ -74,7 +74,7 @@ def test_broken_files_are_named_without_a_traceback(harm: str, folder: Path, cat
 
 def test_a_huge_file_is_not_read(folder: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dermae_bench.report.verify.reading.LARGEST_TEXT", 100)
-    monkeypatch.setattr("dermae_bench.bounded.arrays.MOST_ROWS", 10)
+    monkeypatch.setattr("dermae_bench.bounded.tables.MOST_ROWS", 10)
     assert named(check(folder, catalog), "evidence", "evidence.json", "at most 100 are read")
 
 

@@ -1,11 +1,7 @@
-"""Parquet tables and `.npy` arrays that somebody else wrote: what they declare is held to bounds before it is read."""
+"""Parquet tables that somebody else wrote: what they declare is held to bounds before it is read."""
 
 from __future__ import annotations
 
-import ast
-import math
-import os
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,13 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from dermae_bench.bounded.files import Unreadable, open_plain
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
 LARGEST_TABLE = 1 << 32
 """Bytes of a parquet file, as it lies there and unpacked."""
-LARGEST_ARRAY = 1 << 40
-"""Bytes of an array, which is mapped and not read."""
 MOST_ROWS = 20_000_000
 MOST_VALUES = 1 << 29
 """Values of one column of a parquet file, those inside lists included."""
@@ -156,45 +149,3 @@ _WORDS: Mapping[str, str] = {
     "number": "numbers",
     "numbers": "lists of numbers",
 }
-
-
-def map_array(path: Path, kinds: str = "uif") -> np.ndarray[Any, Any]:
-    """An array of a `.npy` file, mapped for reading; no pickles, no more than the file holds.
-
-    Args:
-        kinds: numpy's letters for what it may hold: unsigned, whole, floating.
-
-    Raises:
-        DataMissing: it is not there.
-        Unreadable: it is no such file, its header is not plain, or its size is not what the header says.
-    """
-    import numpy as np
-
-    with open_plain(path, LARGEST_ARRAY) as stream:
-        shape, fortran, dtype = _header(path, stream)
-        if dtype.kind not in kinds or dtype.hasobject:
-            raise Unreadable(path, f"it holds {dtype}, not numbers")
-        begin, size = stream.tell(), os.fstat(stream.fileno()).st_size
-        if begin + math.prod(shape) * dtype.itemsize != size:
-            raise Unreadable(path, f"it has {size:,} bytes, and its header tells of an array of shape {shape}")
-        if 0 in shape:
-            return np.empty(shape, dtype)
-        return np.memmap(stream, dtype, "r", begin, shape, "F" if fortran else "C")
-
-
-def _header(path: Path, stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    import numpy as np
-
-    try:
-        version = np.lib.format.read_magic(stream)
-        width, coded = (2, "<H") if version == (1, 0) else (4, "<I")
-        length = struct.unpack(coded, stream.read(width))[0]
-        if length > 10_000:
-            raise ValueError(f"a header of {length:,} bytes")
-        about = ast.literal_eval(stream.read(length).decode("latin-1"))
-        shape, fortran, dtype = about["shape"], about["fortran_order"], np.dtype(about["descr"])
-        if not isinstance(shape, tuple) or len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
-            raise ValueError("no shape of an array")
-    except (ValueError, TypeError, LookupError, SyntaxError, MemoryError, RecursionError, struct.error) as error:
-        raise Unreadable(path, f"no .npy array: {str(error)[:200]}") from None
-    return shape, bool(fortran), dtype
