@@ -40,6 +40,17 @@ def sync_file(path: Path) -> None:
         os.close(handle)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and what is missing above it, so that a power cut leaves them; raises what `Path.mkdir` does."""
+    missing = [folder]
+    while not missing[-1].exists():
+        missing.append(missing[-1].parent)
+    folder.mkdir(parents=True, exist_ok=True)
+    for new in missing[:-1]:
+        # a folder's name stands in the one above it, and a sync of its own contents need not write that
+        sync_folder(new.parent)
+
+
 def rename(source: Path, target: Path) -> None:
     """Give a file or folder another name on the same file system, atomically; see `os.rename`."""
     point("rename", target, source)
@@ -59,7 +70,10 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
     With `durable=False` the rename is still atomic, but nothing is flushed: for caches and progress.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if durable:
+        make_folder(path.parent)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
     point("write", path)
     temporary = _temporary(path)
     try:

@@ -8,7 +8,8 @@ With `DERMAE_FAULT` unset a point costs one comparison. Set, it is ``ACTION@K`` 
 - ``enospc``, ``edquot``, ``eio``, ``erofs``, ``eacces``, ``emfile``: the operating system's refusal, as an `OSError`;
 - ``count`` (no ``@``): nothing; only count.
 
-With `DERMAE_FAULT_LOG` each point appends a line ``{n, pid, kind, path, from}`` to that file.
+With `DERMAE_FAULT_LOG` each point appends a line ``{n, pid, time, kind, path, from}`` to that file; `time` is in
+nanoseconds since 1970, read just before the thing is done.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import errno
 import json
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +85,8 @@ def point(kind: str, path: str | os.PathLike[str], source: str | os.PathLike[str
 def _act(plan: _Plan, kind: str, path: str | os.PathLike[str], source: str | os.PathLike[str] | None) -> None:
     number = _number(plan)
     if plan.log is not None:
-        about = {"n": number, "pid": os.getpid(), "kind": kind, "path": os.fspath(path)}
-        line = {**about, "from": os.fspath(source)} if source is not None else about
+        about = {"n": number, "pid": os.getpid(), "time": time.time_ns(), "kind": kind, "path": _full(path)}
+        line = {**about, "from": _full(source)} if source is not None else about
         _append(plan.log, json.dumps(line).encode() + b"\n")
     if plan.action == "count" or not (number == plan.at or (plan.onwards and number > plan.at)):
         return
@@ -98,6 +100,11 @@ def _act(plan: _Plan, kind: str, path: str | os.PathLike[str], source: str | os.
     if driver:
         os.kill(int(driver), signal.SIGKILL)
     os.kill(0, signal.SIGKILL)
+
+
+def _full(path: str | os.PathLike[str]) -> str:
+    # a run's processes need not stand in one folder
+    return str(Path(path).absolute())
 
 
 def _number(plan: _Plan) -> int:

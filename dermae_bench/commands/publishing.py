@@ -14,7 +14,7 @@ import click
 
 from dermae_bench.bounded.files import read_bytes
 from dermae_bench.commands.printing import echo
-from dermae_bench.durable import digest_file, digest_of, write_text
+from dermae_bench.durable import digest_file, digest_of, make_folder, write_text
 from dermae_bench.errors import DataError
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.report.escape import visible
@@ -202,7 +202,7 @@ def _build(session: Session, folder: Path, width: int) -> dict[str, str]:
     collector = Collector(loaded.suite, loaded.preset, session.stages, session.rows, session.store, session.figures,
                           (loaded.resolved, session.catalog))  # fmt: skip
     boards = collector.boards()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write(boards, folder)
     write_evidence(collector, boards, folder)
     write_real_pictures(collector, boards, folder)

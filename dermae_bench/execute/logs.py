@@ -55,7 +55,7 @@ class Log:
             return -1
         # a full disk costs words, never the attempt
         with contextlib.suppress(OSError):
-            self._size += os.write(self._file, words)
+            self._size += write_whole(self._file, words)
             if self._size > self._limit:
                 self._size = shorten(self._file, self._limit)
         return len(words)
@@ -69,6 +69,14 @@ class Log:
         os.close(self._file)
 
 
+def write_whole(file: int, words: bytes) -> int:
+    """Write all of `words`, in as many pieces as the system takes them; returns how many bytes they are."""
+    left = memoryview(words)
+    while left:
+        left = left[os.write(file, left) :]
+    return len(words)
+
+
 def shorten(file: int, limit: int) -> int:
     """Cut the middle out of an open log above `limit` bytes; returns its size. Writers append behind what is kept."""
     size = os.fstat(file).st_size
@@ -79,8 +87,7 @@ def shorten(file: int, limit: int) -> int:
     os.ftruncate(file, head)
     dropped = size - head - len(words)
     kept = b"\n[... %d bytes of output were dropped here ...]\n" % dropped + words
-    os.write(file, kept)
-    return head + len(kept)
+    return head + write_whole(file, kept)
 
 
 def shorten_all(folder: Path, limit: int) -> None:

@@ -25,6 +25,7 @@ from dermae_bench.durable import (
     canonical,
     digest_file,
     digest_of,
+    make_folder,
     remove_tree,
     rename,
     sync_file,
@@ -214,7 +215,7 @@ class Store:
         fields = json.loads(canonical(asdict(manifest)))
         write_text(work / MANIFEST, canonical({**fields, "sha256": digest_of(fields)}))
         target = self.folder(manifest.kind, manifest.key)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         while True:
             self._hold(manifest.key, fence, "the result")
             try:

@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from dermae_bench.durable import TEMPORARY, remove_tree, rename, sync_file, sync_folder
+from dermae_bench.durable import TEMPORARY, make_folder, remove_tree, rename, sync_file, sync_folder
 from dermae_bench.errors import StorageError
 from dermae_bench.store.manifests import MANIFEST
 
@@ -20,7 +20,7 @@ def made(root: Path) -> tuple[int, int]:
     """
     while True:
         try:
-            root.mkdir(parents=True, exist_ok=True)
+            make_folder(root)
         except (FileExistsError, NotADirectoryError) as error:
             wrong = next((path for path in (root, *root.parents) if os.path.lexists(path) and not path.is_dir()), None)
             if wrong is not None:

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dermae_bench.bounded.files import read_bytes
+from dermae_bench.durable import make_folder
 from dermae_bench.errors import DataError, DataMissing
 from dermae_bench.store.leases import LARGEST, Holder, is_locked, read_holder
 
@@ -81,7 +82,8 @@ def announced(root: Path, name: str, keys: Collection[str]) -> Iterator[None]:
 def gate(root: Path, *, exclusive: bool) -> Iterator[None]:
     """Inside, nobody announces itself (`exclusive`), or nothing is removed (not `exclusive`)."""
     folder = root / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    # the first thing that a run makes: the store's own name has to survive a power cut
+    make_folder(folder)
     handle = os.open(folder / GATE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)

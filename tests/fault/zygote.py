@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import itertools
 import json
 import os
 import select
@@ -127,6 +128,8 @@ def be_driver(about: Mapping[str, Any]) -> NoReturn:
         if "TEST_RESERVE" in os.environ:
             # a run keeps so much free that no small disk would ever be full
             executor.RESERVE = int(os.environ["TEST_RESERVE"])
+        if "TEST_CLOCK" in os.environ:
+            set_clock(json.loads(os.environ["TEST_CLOCK"]))
         processes._spawn = fork_server  # type: ignore[assignment]
         faults.arm()
         main(about["words"])
@@ -143,6 +146,17 @@ def be_driver(about: Mapping[str, Any]) -> NoReturn:
             except (OSError, ValueError):
                 continue
         os._exit(code & 0xFF)
+
+
+def set_clock(offsets: list[int]) -> None:
+    """Let the clock of this process and its forks be off by so many seconds, by each for ten looks, then the next."""
+    looks, real, real_ns = itertools.count(), time.time, time.time_ns
+
+    def offset() -> int:
+        return offsets[next(looks) // 10 % len(offsets)]
+
+    time.time = lambda: real() + offset()
+    time.time_ns = lambda: real_ns() + offset() * 1_000_000_000
 
 
 def serve(channel: socket.socket) -> NoReturn:
