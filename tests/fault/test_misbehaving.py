@@ -47,7 +47,7 @@ GOES_ON = (
 )  # fmt: skip
 
 
-def suite(folder: Path, *ways: str) -> Path:
+def suite(folder: Path, *ways: str, wall: str = "6s", mem: str = "2GiB") -> Path:
     """The small suite with a row for each way, and one that behaves."""
     habits = {way: {"how": way} for way in ways} | {"good": {"how": ""}}
     classifiers = {
@@ -55,7 +55,7 @@ def suite(folder: Path, *ways: str) -> Path:
     }
     return write_suite(
         folder, classifiers=classifiers, rows=[{"classifiers": list(classifiers), "train": "train"}], generators={},
-        generator_rows=[], extractors={}, sample_metrics=[], resources={"wall": "6s", "mem": "2GiB"},
+        generator_rows=[], extractors={}, sample_metrics=[], resources={"wall": wall, "mem": mem},
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Runs whose machine loses power: what was not flushed is gone, and the same command finishes as if nothing had been."""
+"""Runs whose machine loses power: what was not flushed is gone, and the same command finishes as ever."""
 
 from __future__ import annotations
 
