@@ -10,6 +10,8 @@ import click
 
 from dermae_bench.cli.flags import FORMAT, PLACE_FLAGS, SUITE_FLAGS, flag, places, with_flags
 
+WHAT = click.argument("what", type=click.Path(path_type=Path), metavar="RESULTS|SUITE")
+
 
 @click.command()
 @click.argument("table", type=click.Path(path_type=Path))
@@ -95,7 +97,7 @@ def compare(
 
 
 @click.command()
-@click.argument("what", type=click.Path(path_type=Path), metavar="RESULTS|SUITE")
+@WHAT
 @with_flags(*SUITE_FLAGS, *PLACE_FLAGS)
 @flag(
     "--store/--no-store",
@@ -127,7 +129,7 @@ def verify(what: Path, store: bool, form: str, **words: Any) -> int:
 
 
 @click.command()
-@click.argument("what", type=click.Path(path_type=Path), metavar="RESULTS|SUITE")
+@WHAT
 @flag(
     "--as",
     "form",

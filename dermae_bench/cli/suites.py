@@ -66,7 +66,7 @@ def plan(suite: Path, form: str, costs: bool, peak_tflops: float, utilisation: f
       pflops          10^15 FLOPs of the whole stage: gmacs x 2 x images
       gpu_hours       pflops at --peak-tflops and --utilisation
       disk_bytes      that stay in the store
-      scratch_bytes   beside them while it runs: checkpoints
+      scratch_bytes   beside them while it runs: checkpoints or blocks
       why             it is stale, partial, damaged, failed or unknown
     """
     from dermae_bench.commands.session import show_plan

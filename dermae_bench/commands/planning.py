@@ -32,7 +32,7 @@ FIELDS: Mapping[str, str] = {
     "pflops": "10^15 FLOPs of the whole stage: gmacs x 2 x images",
     "gpu_hours": "pflops at --peak-tflops and --utilisation",
     "disk_bytes": "that stay in the store",
-    "scratch_bytes": "beside them while it runs: checkpoints",
+    "scratch_bytes": "beside them while it runs: checkpoints or blocks",
     "why": "stale, partial, damaged or failed",
 }
 """Names in JSON and CSV, in order; a value that is not known is null (JSON) or empty (CSV)."""

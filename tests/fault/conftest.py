@@ -1,4 +1,4 @@
-"""One zygote a worker, and one unbroken run of the small suite for all."""
+"""One zygote a worker, one unbroken run of the small suite for all, and an empty store a test."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from runs import Unbroken, Zygote, boards, committed, names_of, write_suite
+
+from dermae_bench.store.artifacts import Store
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +51,8 @@ def fresh(tmp_path: Path) -> Callable[[], Path]:
         return made[-1]
 
     return make
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")

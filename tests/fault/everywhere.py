@@ -46,10 +46,10 @@ def _one(
     zygote: Zygote, folder: Path, unbroken: Unbroken, fault: str, codes: set[int], words: tuple[str, ...]
 ) -> Iterator[int]:
     for point in range(1, MOST_POINTS):
-        held = _held(folder)
+        held = committed_inodes(folder)
         code = run_with(zygote, folder, fault.replace("K", str(point)), *words)
         assert code in codes | {0}, (folder / "said.log").read_text()
-        now = _held(folder)
+        now = committed_inodes(folder)
         assert held.items() <= now.items(), f"finished stages were lost or done again: {held.keys() - now.keys()}"
         assert all(unbroken.stages[place] == files for place, files in committed(folder).items())
         if code == 0:
@@ -61,7 +61,7 @@ def _one(
     raise AssertionError(f"{words} did not get done in {MOST_POINTS} runs")
 
 
-def _held(folder: Path) -> dict[str, int]:
+def committed_inodes(folder: Path) -> dict[str, int]:
     """Finished stages and the inodes of their manifests: a stage that is done again has another."""
     store = folder / "results" / "store"
     return {place: (store / place / "manifest.json").stat().st_ino for place in committed(folder)}
@@ -69,10 +69,10 @@ def _held(folder: Path) -> dict[str, int]:
 
 def all_is_well(zygote: Zygote, folder: Path, unbroken: Unbroken) -> None:
     """The same command again, without a fault: as if nothing had ever happened."""
-    held = _held(folder)
+    held = committed_inodes(folder)
     assert zygote.code(zygote.start(folder, *RUN)) == 0, (folder / "said.log").read_text()
     assert boards(folder) == unbroken.boards
     assert committed(folder) == unbroken.stages
-    assert held.items() <= _held(folder).items(), "finished stages were done again"
+    assert held.items() <= committed_inodes(folder).items(), "finished stages were done again"
     assert not untidy(folder)
     assert tracebacks(folder) == 0, (folder / "said.log").read_text()

@@ -13,6 +13,7 @@ from typing import Any
 from dermae_bench.durable import canonical, digest_of
 from dermae_bench.store.artifacts import Store
 from dermae_bench.store.manifests import MANIFEST, Manifest, describe_files
+from dermae_bench.suite.stage import Stage
 
 Entry = tuple[str, str]
 """Kind and key."""
@@ -30,6 +31,16 @@ def put(store: Store, number: int, kind: str = "train", files: int = 3, fence: s
     about: dict[str, Any] = {"kind": kind, "key": key, "name": f"{kind}/{number}", "parts": parts}
     store.commit(work, Manifest(**about, files=describe_files(work), summary={"number": number}), fence=fence)
     return kind, key
+
+
+def commit(store: Store, done: Stage, **summary: Any) -> Path:
+    """Commit the entry of a stage and give its folder."""
+    out = store.attempt_folder(done.key) / "out"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "result.txt").write_text(done.name)
+    about = {"kind": done.kind, "key": done.key, "name": done.name, "parts": done.parts, "summary": summary}
+    store.commit(out, Manifest(**about, files=describe_files(out)))
+    return store.folder(done.kind, done.key)
 
 
 def sealed(fields: dict[str, Any]) -> str:

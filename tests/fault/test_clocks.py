@@ -22,7 +22,7 @@ CLOCKS: dict[str, list[int]] = {
     "back by an hour, again and again": [0, -HOUR],
     "back by ten years while it runs": [10 * YEAR, 0],
     "ahead by ten years while it runs": [0, 10 * YEAR],
-    "to and fro": [0, HOUR, -HOUR, YEAR, -YEAR],
+    "there and back": [0, HOUR, -HOUR, YEAR, -YEAR],
     "summer time begins": [0, HOUR],
     "before 1970": [-60 * YEAR],
 }

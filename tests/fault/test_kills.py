@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import random
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from everywhere import RUN, all_is_well, faults_everywhere, run_with
-from runs import Unbroken, Zygote, kill_all
+from everywhere import RUN, all_is_well, committed_inodes, faults_everywhere, run_with
+from killed import Kill, recorded, recording
+from runs import PLUGINS, Unbroken, Zygote, boards, committed, kill_all, tracebacks, untidy
 
 from tests.counting import record_count
 
@@ -65,15 +70,63 @@ def test_kills_of_the_whole_group_at_random_times(zygote: Zygote, unbroken: Unbr
     assert zygote.code(zygote.start(fresh(), *RUN)) == 0
     whole = time.monotonic() - began
     while survived < 40 // PARTS:
-        folder = fresh()
-        name = zygote.start(folder, *RUN)
-        if not zygote.ended(name, chance.uniform(0.0, whole)):
-            kill_all(zygote.pid(name))
-            survived += 1
+        folder, seconds = fresh(), chance.uniform(0.0, whole)
+        name = zygote.start(folder, *RUN, environment=recording(folder))
+        if zygote.ended(name, seconds):
+            # it was done before its time came
+            continue
+        kill_all(zygote.pid(name))
         assert zygote.code(name) in {-9, 0}
         assert zygote.gone(), "processes outlived their run"
-        all_is_well(zygote, folder, unbroken)
+        kill = recorded(folder, seconds)
+        with saying(kill):
+            all_is_well(zygote, folder, unbroken)
+        kill.count()
+        survived += 1
     record_count("kills survived: random times", survived)
+
+
+def cold(folder: Path, own_cache: Path, **more: str) -> subprocess.Popen[bytes]:
+    """A run as a user begins it: processes of its own, all imports anew, and no zygote."""
+    environment = {**os.environ, "DERMAE_BENCH_CACHE": str(own_cache), "DERMAE_BENCH_PLUGINS_DIR": str(PLUGINS), **more}
+    with (folder / "said.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "dermae_bench", *RUN],
+            cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_five_cold_runs_that_are_killed(unbroken: Unbroken, own_cache: Path, fresh: Fresh) -> None:
+    chance, began = random.Random(200), time.monotonic()
+    assert cold(fresh(), own_cache).wait(300) == 0
+    whole = time.monotonic() - began
+    for _ in range(5):
+        folder, seconds = fresh(), whole * chance.uniform(0.2, 0.95)
+        run = cold(folder, own_cache, **recording(folder))
+        time.sleep(seconds)
+        kill_all(run.pid)
+        run.wait(30)
+        kill, held = recorded(folder, seconds), committed_inodes(folder)
+        with saying(kill):
+            assert cold(folder, own_cache).wait(300) == 0
+            assert boards(folder) == unbroken.boards
+            assert committed(folder) == unbroken.stages
+            assert held.items() <= committed_inodes(folder).items(), "finished stages were done again"
+            assert not untidy(folder)
+            assert tracebacks(folder) == 0
+        kill.count()
+    record_count("kills survived: cold", 5)
+
+
+@contextlib.contextmanager
+def saying(kill: Kill) -> Iterator[None]:
+    """A failure inside tells which kill it was."""
+    try:
+        yield
+    except AssertionError as error:
+        error.add_note(f"after {kill}")
+        raise
 
 
 @pytest.mark.slow

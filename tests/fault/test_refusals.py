@@ -65,7 +65,12 @@ def test_other_refusals_at_random_points(
     for point in chance.sample(range(1, unbroken.points + 1), 8):
         folder = fresh()
         code = run_with(zygote, folder, f"{refusal}@{point}{onwards}")
-        is_told_and_mended(zygote, folder, unbroken, code)
+        if refusal == "emfile" and code == 1:
+            # a process that holds too many files is told off itself: that is no matter of the disk
+            assert "Too many open files" in (folder / "said.log").read_text()
+            all_is_well(zygote, folder, unbroken)
+        else:
+            is_told_and_mended(zygote, folder, unbroken, code)
     record_count("faults injected: other refusals", 8)
 
 

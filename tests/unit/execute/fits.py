@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,6 +20,9 @@ from dermae_bench.plugin.images import ImageSet, Part
 
 SIZE = 8
 TASK = api.Task(name="diagnosis", classes=("a", "b", "c"), positive="c", image_size=SIZE)
+STEPS = 6
+BUDGET = BudgetOf(steps=STEPS, batch_size=5, ema=0.9, checkpoint=1)
+SELECTING = replace(BUDGET, select="best:accuracy", every=2)
 
 
 def images(count: int = 14) -> ImageSet:
@@ -152,3 +156,12 @@ def differing(one: dict[str, Any], two: dict[str, Any]) -> list[str]:
         return torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else bool(a == b)
 
     return [name for name in {**one, **two} if name not in one or name not in two or not equal(one[name], two[name])]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+# pytest finds fixtures by the names in a file of tests, so each such file unpacks these under the same names
+FIXTURES = (one_thread,)

@@ -37,6 +37,25 @@ def blocks(folder: Path, stop: Callable[[], bool] = lambda: False, **changes: An
     return Blocks(folder / "kept", "squares", changes.pop("key", "this stage"), **{**asked, **changes})
 
 
+def dying_at(row: int) -> Callable[[Block, int], Iterator[NDArray[np.float32]]]:
+    """Gives the squares of all rows before `row`."""
+
+    def give(block: Block, first: int) -> Iterator[NDArray[np.float32]]:
+        for rows in Squares()(block, first):
+            if rows[0, 0] == row:
+                raise KeyboardInterrupt
+            yield rows
+
+    return give
+
+
+def filled_again(folder: Path) -> tuple[Squares, Blocks]:
+    """Another attempt at the same blocks, and what it was asked for."""
+    squares, made = Squares(), blocks(folder)
+    made.fill(squares)
+    return squares, made
+
+
 def expected() -> NDArray[np.float32]:
     return np.array([[i, i * i] for i in range(ROWS)], dtype=np.float32)
 
@@ -66,9 +85,7 @@ def test_a_stop_at_any_place_loses_no_row(tmp_path: Path, asked: int) -> None:
     first = Squares()
     with pytest.raises(Stopped):
         blocks(tmp_path, stop=lambda: next(told)).fill(first)
-    second = Squares()
-    again = blocks(tmp_path)
-    again.fill(second)
+    second, again = filled_again(tmp_path)
     assert first.made + second.made == list(range(ROWS))
     assert np.array_equal(again.whole(), expected())
     assert [block.facts["last"] for block in again.blocks] == [5, 11, 17, 22]
@@ -81,17 +98,9 @@ def test_who_is_asked_to_stop_at_the_very_end_has_finished(tmp_path: Path) -> No
 
 
 def test_a_crash_costs_at_most_the_block_it_happened_in(tmp_path: Path) -> None:
-    def dying(block: Block, first: int) -> Iterator[NDArray[np.float32]]:
-        for rows in Squares()(block, first):
-            if block.number == 2 and rows[0, 0] == 16:
-                raise KeyboardInterrupt
-            yield rows
-
     with pytest.raises(KeyboardInterrupt):
-        blocks(tmp_path).fill(dying)
-    second = Squares()
-    again = blocks(tmp_path)
-    again.fill(second)
+        blocks(tmp_path).fill(dying_at(16))
+    second, again = filled_again(tmp_path)
     assert second.made == list(range(12, ROWS))
     assert np.array_equal(again.whole(), expected())
 
@@ -99,17 +108,9 @@ def test_a_crash_costs_at_most_the_block_it_happened_in(tmp_path: Path) -> None:
 def test_a_slow_block_is_put_down_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SECONDS", -1.0)
 
-    def dying(block: Block, first: int) -> Iterator[NDArray[np.float32]]:
-        for rows in Squares()(block, first):
-            if rows[0, 0] == 4:
-                raise KeyboardInterrupt
-            yield rows
-
     with pytest.raises(KeyboardInterrupt):
-        blocks(tmp_path).fill(dying)
-    second = Squares()
-    again = blocks(tmp_path)
-    again.fill(second)
+        blocks(tmp_path).fill(dying_at(4))
+    second, again = filled_again(tmp_path)
     assert second.made == list(range(4, ROWS))
     assert np.array_equal(again.whole(), expected())
 
@@ -144,9 +145,7 @@ def test_a_damaged_block_is_named_and_it_alone_is_made_again(
 ) -> None:
     blocks(tmp_path).fill(Squares())
     damage(tmp_path / "kept" / f"squares-00001.{of}")
-    second = Squares()
-    again = blocks(tmp_path)
-    again.fill(second)
+    second, again = filled_again(tmp_path)
     assert second.made == list(range(6, 12))
     assert np.array_equal(again.whole(), expected())
     told = capsys.readouterr().out
@@ -162,9 +161,7 @@ def test_a_damaged_beginning_is_named_and_made_again(
     with pytest.raises(Stopped):
         blocks(tmp_path, stop=lambda: next(told)).fill(Squares())
     _flip(tmp_path / "kept" / f"squares-00000.{of}")
-    second = Squares()
-    again = blocks(tmp_path)
-    again.fill(second)
+    second, again = filled_again(tmp_path)
     assert second.made == list(range(ROWS))
     assert np.array_equal(again.whole(), expected())
     assert "the begun block squares-00000.npy is damaged" in capsys.readouterr().out
@@ -196,8 +193,7 @@ def test_a_dropped_block_is_made_again(tmp_path: Path) -> None:
     made = blocks(tmp_path)
     made.fill(Squares())
     made.drop(made.blocks[3])
-    second = Squares()
-    blocks(tmp_path).fill(second)
+    second, _ = filled_again(tmp_path)
     assert second.made == list(range(18, ROWS))
 
 

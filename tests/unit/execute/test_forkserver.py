@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from begun import PATIENCE, alive, eventually, read_pid
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the fork server needs Linux")
-PATIENCE = 15.0
 
 
 class Driver:
@@ -60,27 +60,6 @@ def start(driver: Driver, tmp_path: Path) -> Callable[[str, str], Path]:
         return folder
 
     return begin
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    end = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.005)
-    return True
-
-
-def read_pid(folder: Path, name: str) -> int:
-    assert eventually((folder / name).exists), f"{name} never came"
-    return int((folder / name).read_text())
 
 
 def test_it_says_ready_then_started_then_ended(driver, start):

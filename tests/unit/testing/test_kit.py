@@ -1,4 +1,4 @@
-"""The conformance kit can fail: a plugin with one fault breaks the promise that names it, and no other."""
+"""The conformance kit can fail: a model with one fault breaks the promise that names it, and no other."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from subjects import broken, results
 
 from dermae_bench.errors import PluginError
-from dermae_bench.testing import Check, check, run_checks
+from dermae_bench.testing import check, run_checks
 
 CLASSIFIER = '''
 import os
@@ -130,20 +131,6 @@ LISTENS = "fit takes a teacher where it says that it does, and asks it about uin
 SAMPLES = "sample() gives uint8 RGB images of the task's size, the same twice, different for other noise"
 ALONE = "A sample does not depend on the size or the order of its batch, beyond rounding"
 UNCHANGED = "The process stays as it was (folder, dtype, threads, modes)"
-
-
-def results(folder: Path, source: str) -> list[Check]:
-    # sources are read once a file
-    folder = folder / str(len(list(folder.iterdir())))
-    folder.mkdir()
-    (folder / "subject.py").write_text(source)
-    kind, found = run_checks("subject", folder)
-    assert kind in source
-    return list(found)
-
-
-def broken(folder: Path, source: str) -> dict[str, str]:
-    return {result.name: result.reason for result in results(folder, source) if result.reason is not None}
 
 
 def test_plugins_without_a_fault_break_nothing(tmp_path: Path) -> None:
@@ -296,117 +283,3 @@ def test_a_plugin_that_cannot_be_imported_is_an_error_of_its_own(tmp_path: Path)
             run_checks("subject", tmp_path)
     with pytest.raises(PluginError, match="unknown plugin 'nobody'"):
         run_checks("nobody", tmp_path)
-
-
-METRIC = '''
-from dataclasses import dataclass
-import random
-from dermae_bench import api
-
-class Subject(api.PredictionMetric):
-    """A metric."""
-
-    @dataclass(frozen=True, kw_only=True)
-    class Config:
-        pass
-
-    @classmethod
-    def columns(cls, config):
-        return [api.Column(name="share", better="higher")]
-
-    def values(self, predictions):
-        right = float((predictions.logits.argmax(1) == predictions.labels).mean())
-        return {values}
-
-    def resampled(self, predictions, weights):
-        return {resampled}
-
-@api.hookimpl
-def dermae_metrics():
-    return {{"subject": Subject}}
-'''
-
-
-@pytest.mark.parametrize(
-    ("values", "resampled", "reason"),
-    [
-        ('{"share": right}', "None", None),
-        ('{"other": right}', "None", "against columns"),
-        ('{"share": right * float("nan")}', "None", "not finite"),
-        ('{"share": right + random.random()}', "None", "two computations differ"),
-        ('{"share": right}', '{"share": weights.mean(1) * 0}', "equal weights give another value"),
-    ],
-)
-def test_metrics_with_a_fault_are_found(tmp_path: Path, values: str, resampled: str, reason: str | None) -> None:
-    found = broken(tmp_path, METRIC.format(values=values, resampled=resampled))
-    name = "values() fills exactly its columns with finite numbers, and does so again"
-    assert set(found) == (set() if reason is None else {name})
-    assert reason is None or reason in found[name]
-
-
-DATASET = '''
-from dataclasses import dataclass
-import numpy as np
-from dermae_bench import api
-
-class Subject(api.Dataset):
-    """A dataset."""
-
-    @dataclass(frozen=True, kw_only=True)
-    class Config:
-        image_size: int = 8
-        """Side in pixels."""
-
-    tiny = {{"image_size": 8}}
-
-    @classmethod
-    def tasks(cls, config):
-        root = api.Task(name="diagnosis", classes=("a", "b"))
-        return [root, api.Task(name="second", classes=("x",), parent="diagnosis", mapping={mapping})]
-
-    def examples(self):
-        splits = ("train", "val", "test")
-        return [api.Example(id={id}, group={group}, split=splits[i % 3], label={label}) for i in range(9)]
-
-    @property
-    def split_rule(self):
-        return "by position"
-
-    def image(self, example, size):
-        return np.zeros((3, size, size), dtype={dtype})
-
-@api.hookimpl
-def dermae_datasets():
-    return {{"subject": Subject}}
-'''
-RIGHT_DATASET = {
-    "mapping": '{"a": "x", "b": "x"}',
-    "id": "str(i)",
-    "group": "str(i)",
-    "label": '"a"',
-    "dtype": "np.uint8",
-}
-
-
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        ({}, None),
-        ({"mapping": '{"a": "x"}'}, "does not cover its parent"),
-        ({"id": '"same"'}, "ids stand twice"),
-        ({"group": '"one lesion"'}, "divided between splits"),
-        ({"label": '"c"'}, "no class of the root task"),
-        ({"dtype": "np.float32"}, "float32"),
-    ],
-)
-def test_datasets_with_a_fault_are_found(tmp_path: Path, fault: dict[str, str], reason: str | None) -> None:
-    found = broken(tmp_path, DATASET.format(**{**RIGHT_DATASET, **fault}))
-    assert len(found) == (reason is not None)
-    assert all(str(reason) in why for why in found.values())
-
-
-def test_an_empty_tiny_is_neither_kept_nor_broken(tmp_path: Path) -> None:
-    source = DATASET.format(**RIGHT_DATASET).replace('tiny = {"image_size": 8}', "tiny = {}")
-    found = results(tmp_path, source)
-    assert [result.skipped is not None for result in found] == [False, True, True, True, False]
-    assert all(result.reason is None for result in found)
