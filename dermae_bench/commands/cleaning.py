@@ -13,10 +13,10 @@ from typing import Any
 
 from dermae_bench.commands.printing import csv_row, echo, echo_json
 from dermae_bench.commands.session import open_session
-from dermae_bench.commands.stored import size
 from dermae_bench.errors import OK, StorageError, UserError
 from dermae_bench.report.escape import visible
 from dermae_bench.store.artifacts import Store
+from dermae_bench.store.refusals import size
 from dermae_bench.store.sweeping import Item, candidates, remove
 
 SHOWN = 20

@@ -19,7 +19,7 @@ from dermae_bench.plugin.catalog import Catalog, cache_folder
 from dermae_bench.store.artifacts import KINDS
 from dermae_bench.store.environment import environment, versions
 from dermae_bench.store.leases import Lease
-from dermae_bench.store.refusals import free_bytes, refused
+from dermae_bench.store.refusals import free_bytes, refused, size
 
 PROBE = """
 import json, torch
@@ -111,7 +111,7 @@ def _store(results: Path) -> str:
         name for name in ("attempts", *KINDS) if (root / name).is_dir() and (root / name).stat().st_dev != device
     ]
     linked = f"; on another disk, so results are copied: {', '.join(elsewhere)}" if elsewhere else ""
-    return f"{results} can be written and locked, {free_bytes(place) / 2**30:.1f} GiB free{linked}"
+    return f"{results} can be written and locked, {size(free_bytes(place))} free{linked}"
 
 
 def _cache() -> str:

@@ -14,10 +14,11 @@ from typing import Any
 
 from dermae_bench.bounded.texts import read_json
 from dermae_bench.commands.printing import csv_row, echo, echo_json
-from dermae_bench.commands.stored import contents, facts, finished, size
+from dermae_bench.commands.stored import contents, facts, finished
 from dermae_bench.errors import NOTHING_MATCHED, OK, DataError, DataMissing, UserError
 from dermae_bench.plugin.catalog import Card, Catalog
 from dermae_bench.store.artifacts import KINDS, Store
+from dermae_bench.store.refusals import size
 
 STATES = ("ok", "failed", "pending")
 """Of rows, as `list` counts them."""

@@ -16,6 +16,7 @@ from dermae_bench.report.escape import json_ascii, visible
 from dermae_bench.store.artifacts import Store, free_bytes
 from dermae_bench.store.index import Index
 from dermae_bench.store.manifests import Damaged, Manifest
+from dermae_bench.store.refusals import size
 from dermae_bench.suite.stage import Stage, differences
 
 SHOWN_REASONS = 3
@@ -257,12 +258,3 @@ def number(value: float | None, unknown: str) -> str:
     if abs(value) >= 1000:
         return f"{float(f'{value:.4g}'):,.0f}"
     return f"{value:.3g}"
-
-
-def size(count: float) -> str:
-    """Bytes in words."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{number(count, '')} TiB"

@@ -11,6 +11,7 @@ from dermae_bench.plugin.catalog import cache_folder
 from dermae_bench.report.escape import visible
 from dermae_bench.store.artifacts import KINDS, Store
 from dermae_bench.store.index import Entry, Index
+from dermae_bench.store.refusals import size
 from dermae_bench.store.runs import live_runs
 from dermae_bench.store.sweeping import size_of
 
@@ -100,13 +101,3 @@ def _names(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
-
-
-def size(number: int) -> str:
-    """Bytes for people: `812 B`, `3.2 MiB`."""
-    amount = float(number)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"

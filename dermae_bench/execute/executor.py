@@ -25,6 +25,7 @@ from dermae_bench.store.artifacts import Store, free_bytes
 from dermae_bench.store.environment import environment
 from dermae_bench.store.leases import Lease
 from dermae_bench.store.manifests import Damaged
+from dermae_bench.store.refusals import size
 from dermae_bench.store.sweeping import tidy
 from dermae_bench.suite.resources import Limits
 from dermae_bench.suite.stage import Stage
@@ -165,8 +166,7 @@ class Executor:
         free = free_bytes(self.store.root)
         if needed > free:
             raise StorageError(
-                f"the plan needs about {needed / 2**30:.1f} GiB in {self.store.root}, "
-                f"but {free / 2**30:.1f} GiB are free",
+                f"the plan needs about {size(needed)} in {self.store.root}, but {size(free)} are free",
                 hint="free some space, name another place with --results, or lower the sample counts",
             )
 

@@ -72,6 +72,16 @@ def mebibytes(number: int) -> str:
     return f"{size:.0f}" if size >= 10 or not size else f"{size:.2f}"
 
 
+def size(number: float) -> str:
+    """Bytes for people: `812 B`, `3.2 MiB`."""
+    amount = float(number)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1024
+    return f"{amount:.3g} TiB" if amount < 1000 else f"{amount:,.0f} TiB"
+
+
 def free_bytes(path: Path) -> int:
     """Free bytes of the file system that holds `path`, or the nearest folder above that exists."""
     return shutil.disk_usage(_there(path)).free

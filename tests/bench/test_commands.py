@@ -12,6 +12,7 @@ import pytest
 from dermae_bench.commands.session import open_session
 from tests.bench.conftest import Race, note
 from tests.bench.finished import PLUGINS, finish, large_suite
+from tests.large_store import fill
 
 pytestmark = pytest.mark.bench
 
@@ -27,6 +28,14 @@ for name in "run plan validate list show report plugins doctor".split():
 parser.format_help()
 """
 """What any command line with plugins does: argparse, pluggy and a scan of the entry points."""
+
+WALK = """
+import os, sys
+for folder, _, names in os.walk(sys.argv[1]):
+    for name in names:
+        os.stat(os.path.join(folder, name))
+"""
+"""What any listing without an index has to do at least: see every entry once."""
 
 
 def test_help(race: Race, command: Callable[..., str]) -> None:
@@ -70,3 +79,17 @@ def test_planning_1000_stages(benchmark: Any, request: pytest.FixtureRequest, tm
     spent = (time.process_time() - began) / 8
     assert stages >= 1000
     note(benchmark, request, {"stages": stages, "cpu_ms_of_one_plan": spent * 1e3})
+
+
+def test_listing_10000_stages(race: Race, command: Callable[..., str], tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    fill(results / "store", 10_000)
+    # the first look makes the index
+    command(["-m", "dermae_bench", "list", "--results", results])
+    race(
+        lambda: command(["-m", "dermae_bench", "list", "--results", results]),
+        lambda: command(["-c", WALK, results / "store"]),
+        rounds=9,
+        warm_ups=1,
+        goal="ours <= 1000 ms, the whole process",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import shutil
@@ -10,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dermae_bench.durable import canonical, digest_of
+from dermae_bench.durable import digest_of
 from dermae_bench.store.artifacts import Store
 from dermae_bench.store.manifests import MANIFEST, Manifest, describe_files
 from dermae_bench.suite.stage import Stage
+from tests.large_store import sealed
 
 Entry = tuple[str, str]
 """Kind and key."""
@@ -41,12 +41,6 @@ def commit(store: Store, done: Stage, **summary: Any) -> Path:
     about = {"kind": done.kind, "key": done.key, "name": done.name, "parts": done.parts, "summary": summary}
     store.commit(out, Manifest(**about, files=describe_files(out)))
     return store.folder(done.kind, done.key)
-
-
-def sealed(fields: dict[str, Any]) -> str:
-    """A manifest's text with the digest that a reader will compute."""
-    rest = {name: value for name, value in fields.items() if name != "sha256"}
-    return canonical({**rest, "sha256": hashlib.sha256(canonical(rest).encode()).hexdigest()})
 
 
 # -- what can happen to an entry: (folder of it, folder of another one, chance) ------------------------------------

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stored import commit, sealed
+from stored import commit
 
 from dermae_bench.errors import StorageError
 from dermae_bench.store.artifacts import Store
 from dermae_bench.store.manifests import MANIFEST, Damaged
+from tests.large_store import sealed
 from tests.unit.execute.walks import DATA
 
 

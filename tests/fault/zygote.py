@@ -123,11 +123,11 @@ def be_driver(about: Mapping[str, Any]) -> NoReturn:
         close_others(2)
         from dermae_bench import faults
         from dermae_bench.cli import main
-        from dermae_bench.execute import executor, processes
+        from dermae_bench.execute import choices, processes
 
         if "TEST_RESERVE" in os.environ:
             # a run keeps so much free that no small disk would ever be full
-            executor.RESERVE = int(os.environ["TEST_RESERVE"])
+            choices.RESERVE = int(os.environ["TEST_RESERVE"])
         if "TEST_CLOCK" in os.environ:
             set_clock(json.loads(os.environ["TEST_CLOCK"]))
         processes._spawn = fork_server  # type: ignore[assignment]

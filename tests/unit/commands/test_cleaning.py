@@ -135,4 +135,4 @@ def test_ages() -> None:
 
 
 def test_sizes() -> None:
-    assert [size(n) for n in (0, 812, 3 * 2**20 + 2**18, 2**40)] == ["0 B", "812 B", "3.2 MiB", "1.0 TiB"]
+    assert [size(n) for n in (0, 812, 3 * 2**20 + 2**18, 2**40)] == ["0 B", "812 B", "3.25 MiB", "1 TiB"]

@@ -116,7 +116,7 @@ def test_what_nohup_asked_for_stands(store: Store) -> None:
 
 
 def test_a_plan_that_does_not_fit_is_refused_before_anything_runs(store: Store) -> None:
-    with pytest.raises(StorageError, match=r"the plan needs about \d+\.\d GiB") as caught:
+    with pytest.raises(StorageError, match="the plan needs about 1,048,576 TiB") as caught:
         walk(store, plan=[stage("sample/huge", disk_bytes=2**60)])
     assert caught.value.exit_code == 74
 
@@ -125,7 +125,7 @@ def test_the_blocks_of_an_array_need_room_beside_it(store: Store, monkeypatch: p
     prepare = replace(stage("prepare/large", disk_bytes=2**30), scratch_bytes=2**30)
     plan = [prepare, stage("sample/large", prepare, disk_bytes=2**29)]
     monkeypatch.setattr(module, "free_bytes", lambda path: 2**31 + 2**29 + RESERVE - 1)
-    with pytest.raises(StorageError, match=r"the plan needs about 2\.8 GiB"):
+    with pytest.raises(StorageError, match=r"the plan needs about 2\.75 GiB"):
         walk(store, plan=plan)
     monkeypatch.setattr(module, "free_bytes", lambda path: 2**31 + 2**29 + RESERVE)
     assert len(walk(store, plan=plan)[0].done) == 2

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
-from stored import sealed
-
-from dermae_bench.durable import digest_of
+from dermae_bench.durable import canonical, digest_of
 from dermae_bench.store.artifacts import KINDS
 
 SHARE = {"score": 5, "predict": 3, "train": 1, "sample": 1}
 """Kind -> tenths of the entries."""
+
+
+def sealed(fields: dict[str, Any]) -> str:
+    """A manifest's text with the digest that a reader will compute."""
+    rest = {name: value for name, value in fields.items() if name != "sha256"}
+    return canonical({**rest, "sha256": hashlib.sha256(canonical(rest).encode()).hexdigest()})
 
 
 def fill(root: Path, count: int) -> None:
