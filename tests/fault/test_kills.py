@@ -52,7 +52,7 @@ def test_a_kill_at_every_point(zygote: Zygote, unbroken: Unbroken, fresh: Fresh,
 def test_a_kill_at_some_points_of_a_run_from_nothing(
     zygote: Zygote, unbroken: Unbroken, fresh: Fresh, part: int
 ) -> None:
-    points = range(1 + part, unbroken.points + 1, 5 * PARTS)
+    points = range(1 + 2 * part, unbroken.points + 1, 2 * PARTS * PARTS)
     for point in points:
         folder = fresh()
         assert kill_at(zygote, folder, point) in {-9, 0}

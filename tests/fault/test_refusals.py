@@ -99,9 +99,9 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 def test_a_really_full_disk(zygote: Zygote, unbroken: Unbroken, small_disk: Callable[[int], Path], size: int) -> None:
     folder = small_disk(size)
     write_suite(folder)
-    code = zygote.code(zygote.start(folder, *RUN, environment={"TEST_RESERVE": str(-(2**40))}))
+    code = zygote.code(zygote.start(folder, *RUN, environment={"TEST_RESERVE": str(-(2**20))}))
     said = (folder / "said.log").read_text(errors="replace")
     assert code == STORAGE, said
-    small_disk(64 * 1024)
+    small_disk(1024 * 1024)
     is_told_and_mended(zygote, folder, unbroken, code)
     record_count("faults injected: really full disk", 1)
