@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,16 +17,12 @@ TEMPORARY = ".tmp-"
 """How the names of files begin that are not whole yet; one that its writer left behind may be removed."""
 LONGEST_SUFFIX = 32
 """Bytes."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` survive a power cut."""
-    point("sync", folder)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    """Make names that came into `folder` survive a power cut."""
+    sync_file(folder)
 
 
 def sync_file(path: Path) -> None:
@@ -60,8 +55,75 @@ def rename(source: Path, target: Path) -> None:
 def remove_tree(folder: Path) -> None:
     """Remove a folder with all that is in it; one that is not there, or goes meanwhile, is gone already."""
     point("remove", folder)
-    # another run may clean the same folder; a name that is left for another reason stops nobody
-    shutil.rmtree(folder, ignore_errors=True)
+    for inside, name, is_folder in everything_below(folder):
+        # another run may clean the same folder; a name that is left for another reason stops nobody
+        with contextlib.suppress(OSError):
+            (os.rmdir if is_folder else os.unlink)(name, dir_fd=inside)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def everything_below(folder: Path) -> Iterator[tuple[int, str, bool]]:
+    """Everything below a folder, however deep, each folder after what is in it; no link is followed.
+
+    Plugins may nest folders deeper than Python's stack, and deeper than a path may be long: this goes down and up by
+    one descriptor. What cannot be opened, or goes meanwhile, is taken to be empty.
+
+    Yields:
+        a descriptor of the folder that the name stands in (until the next step only), the name, whether it is a folder.
+    """
+    try:
+        here = os.open(folder, _FOLDER)
+    except OSError:
+        return
+    above: list[tuple[tuple[int, int], str, list[tuple[str, bool]]]] = []
+    try:
+        left = _names(here)
+        while left or above:
+            if left:
+                name, is_folder = left.pop()
+                inner = _opened(name, here) if is_folder else None
+                if inner is None:
+                    yield here, name, is_folder
+                    continue
+                above.append((_identity(here), name, left))
+                os.close(here)
+                here = inner
+                left = _names(here)
+            else:
+                was, name, left = above.pop()
+                outer = _opened("..", here)
+                if outer is None:
+                    return
+                os.close(here)
+                here = outer
+                if _identity(here) != was:
+                    # the folder was moved meanwhile: what lies around it now is not ours
+                    return
+                yield here, name, True
+    finally:
+        os.close(here)
+
+
+def _names(handle: int) -> list[tuple[str, bool]]:
+    """Each name in an open folder, and whether it is a folder."""
+    try:
+        with os.scandir(handle) as entries:
+            return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    except OSError:
+        return []
+
+
+def _opened(name: str, inside: int) -> int | None:
+    try:
+        return os.open(name, _FOLDER, dir_fd=inside)
+    except OSError:
+        return None
+
+
+def _identity(handle: int) -> tuple[int, int]:
+    about = os.fstat(handle)
+    return about.st_dev, about.st_ino
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import click
 
 from dermae_bench import __version__
 from dermae_bench.cli import plugins, results, store, suites
-from dermae_bench.commands.printing import echo
+from dermae_bench.commands.printing import echo, open_closed_streams
 from dermae_bench.errors import FAILED, STORAGE, USAGE, BenchError
 
 
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if sys.platform == "win32":
         print("dermae-bench needs a POSIX system; on Windows, use WSL", file=sys.stderr)  # noqa: T201
         sys.exit(USAGE)
+    open_closed_streams()
     try:
         code = app.main(args=arguments, prog_name="dermae-bench", standalone_mode=False)
     except BenchError as error:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
+from dermae_bench.commands.output_file import replaceable
 from dermae_bench.commands.printing import echo
+from dermae_bench.durable import write_text
 from dermae_bench.errors import OK, DataError, StorageError, UserError
 
 
@@ -54,12 +56,11 @@ def audit_table(
         raise DataError(error.message, [*error.names, *problems], hint=error.hint) from None
     if problems:
         raise UserError("; ".join(problems))
-    if out is not None:
-        _writable(out)
+    target = None if out is None else replaceable(out)
     result = audit(read, sizes, wanted)
-    if out is not None:
+    if target is not None:
         try:
-            out.write_text(markdown_audit(result), encoding="utf-8")
+            write_text(target, markdown_audit(result))
         except OSError as error:
             raise StorageError(f"{out} cannot be written: {error.strerror}") from error
     if form == "json":
@@ -69,15 +70,3 @@ def audit_table(
     else:
         echo(terminal_audit(result, max(60, min(shutil.get_terminal_size((140, 24)).columns, 160))))
     return OK
-
-
-def _writable(out: Path) -> None:
-    """Refuse a place that is a mistake before anything is worked out.
-
-    Raises:
-        UserError: it is a folder, or lies in none that is there.
-    """
-    if out.is_dir():
-        raise UserError(f"--out {out} is a folder", hint="name a file in it")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"--out: there is no folder {out.parent}", hint="make it first")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import click
 
 from dermae_bench.bounded.texts import read_json, read_json_lines, read_text
+from dermae_bench.commands.output_file import replaceable
 from dermae_bench.commands.printing import echo
 from dermae_bench.durable import replacing, write_text
 from dermae_bench.errors import OK, UserError
@@ -52,27 +53,26 @@ def export_results(
         UserError: there are no such results, or they may not leave this machine as they are.
         NothingMatched: `rows` leave nothing.
     """
-    if out is not None and out.is_dir():
-        raise UserError(f"{out} is a folder", hint="--out names the file to write")
+    target = None if out is None else replaceable(out)
     folder = _folder(what, preset, sets, results, plugins_dir)
     if form == "zip":
-        if out is None:
+        if out is None or target is None:
             raise UserError("an archive is not printed", hint="name its file with --out")
         if columns or rows:
             raise UserError("--columns and --rows belong to tables; an archive holds the whole results folder")
-        if out.resolve().is_relative_to(folder.resolve()):
+        if target.is_relative_to(folder.resolve()):
             raise UserError(f"{out} lies inside the folder that goes into it", hint="name a file outside of it")
         data = archive(folder)
-        with replacing(out) as temporary:
+        with replacing(target) as temporary:
             temporary.write_bytes(data)
         echo(f"{out}  (next: dermae-bench verify {out})")
         return OK
     read = read_board(folder, board)
     text = _table(read, form, _names(columns), rows)
-    if out is None:
+    if target is None:
         click.echo(text, nl=False)
     else:
-        write_text(out, text)
+        write_text(target, text)
         echo(str(out))
     return OK
 

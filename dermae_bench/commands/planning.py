@@ -243,12 +243,13 @@ def _space(stages: Sequence[Stage], rows: Sequence[Mapping[str, Any]], store: St
     """A warning where the disk is too small."""
     left = [(stage, row) for stage, row in zip(stages, rows, strict=True) if row["state"] != "cached"]
     sums = totals([row for _, row in left])["all"]
-    needed, free = sums["disk_bytes"] + sums["scratch_bytes"] + RESERVE, free_bytes(store.root)
-    if needed <= free:
+    needed, free = sums["disk_bytes"] + sums["scratch_bytes"], free_bytes(store.root)
+    if needed + RESERVE <= free:
         return []
     refused = bytes_of([stage for stage, _ in left]) > free
     then = "`run` refuses to start" if refused else "a run would stop when the disk is full"
-    return [f"warning: about {size(needed)} are needed in {store.root}, but {size(free)} are free: {then}"]
+    spare = f"{size(needed)} are needed in {store.root} and {size(RESERVE)} to spare"
+    return [f"warning: about {spare}, but {size(free)} are free: {then}"]
 
 
 def number(value: float | None, unknown: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
@@ -16,8 +18,28 @@ LONGEST_LINE = 10_000
 
 def echo(text: str = "", *, err: bool = False) -> None:
     """Print lines whose control characters are shown, not obeyed; what the terminal cannot spell becomes an escape."""
-    encoding = (sys.stderr if err else sys.stdout).encoding or "utf-8"
+    stream: TextIO | None = sys.stderr if err else sys.stdout
+    if stream is None:
+        # it was closed before we began: nothing can be shown
+        return
+    encoding = stream.encoding or "utf-8"
     click.echo(harmless(text).encode(encoding, "backslashreplace").decode(encoding), err=err)
+
+
+def open_closed_streams() -> None:
+    """Lead standard streams that were closed before we began (``>&-``) nowhere.
+
+    Else the next file that is opened takes the place of one of them, and whatever a library prints goes into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # it gets the lowest number that is free, and those below are taken by now
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("r" if name == "stdin" else "w"))  # noqa: SIM115 (for good)
 
 
 def harmless(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from dermae_bench.bounded.files import read_bytes
+from dermae_bench.bounded.memos import kept, write_memo
 from dermae_bench.commands.printing import echo
 from dermae_bench.durable import digest_file, digest_of, make_folder, write_text
 from dermae_bench.errors import DataError
@@ -42,6 +41,8 @@ BOARDS = ("generators", "classifiers", "facts")
 AGAIN = "`dermae-bench run` makes it again"
 LONGEST_REASON = 300
 """Characters of a failure's reason on the terminal; `show` tells the rest."""
+STRANGERS = 5
+"""Names in a results folder that are told of where they are no plain files."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +82,12 @@ def publish(session: Session, form: str, mend: Callable[[Sequence[Stage]], None]
             now = _state(session)
             others = texts if now == before else {}
             about = {"state": now, "files": _digests(session.folder), "text": {**others, str(width): known}}
-            write_text(memo, json.dumps(about), durable=False)
+            write_memo(memo, about)
         except OSError as error:
             if error.errno not in {errno.EROFS, errno.EACCES, errno.EPERM}:
                 raise
             known = _as_published(session, error, width)
+    _name_strangers(session.folder)
     if form == "table":
         for board in ("generators", "classifiers"):
             if known[board]:
@@ -95,6 +97,17 @@ def publish(session: Session, form: str, mend: Callable[[Sequence[Stage]], None]
     else:
         for board in ("generators", "classifiers"):
             click.echo((session.folder / f"{board}.{form}").read_text())
+
+
+def _name_strangers(folder: Path) -> None:
+    from dermae_bench.report.verify.digests import SUMS, strangers
+
+    found = strangers(folder) if folder.is_dir() else {}
+    if found:
+        told = ", ".join(f"{visible(name, LONGEST_REASON)} ({found[name]})" for name in [*found][:STRANGERS])
+        more = f", and {len(found) - STRANGERS} more" if len(found) > STRANGERS else ""
+        echo(f"{folder} holds what is no file of a report: {told}{more}; {SUMS} leaves it out, and `verify` names it",
+             err=True)  # fmt: skip
 
 
 def _width() -> int:
@@ -148,8 +161,15 @@ def _as_published(session: Session, refused: OSError, width: int) -> dict[str, s
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {path.relative_to(folder).as_posix(): digest_file(path) for path in files}
+    return {name: digest_file(path) for name, path in _plain_files(folder).items()}
+
+
+def _plain_files(folder: Path) -> dict[str, Path]:
+    from dermae_bench.report.verify.digests import SUMS, members
+    from dermae_bench.report.verify.reading import plain
+
+    # other things are not opened: a pipe would be waited for
+    return {name: folder / name for name in sorted([*members(folder), SUMS]) if plain(folder, name) is None}
 
 
 def _state(session: Session) -> str:
@@ -175,10 +195,10 @@ def _state(session: Session) -> str:
 def _unchanged(memo: Path, state: str, folder: Path) -> dict[str, dict[str, str]]:
     """Width -> the boards' text; empty where anything differs from what they were made of."""
     try:
-        known = json.loads(read_bytes(memo))
-        if known["state"] != state:
+        known = kept(memo)
+        if known is None or known["state"] != state:
             return {}
-        there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        there = _plain_files(folder)
         for name, digest in known["files"].items():
             # what a memo names is looked for among the files, and never made a path
             if digest_file(there[name]) != digest:

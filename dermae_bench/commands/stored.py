@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dermae_bench.plugin.catalog import cache_folder
 from dermae_bench.report.escape import visible
 from dermae_bench.store.artifacts import KINDS, Store
-from dermae_bench.store.index import Entry, Index
+from dermae_bench.store.index import KEY, Entry, Index
+from dermae_bench.store.leases import is_locked
 from dermae_bench.store.refusals import size
 from dermae_bench.store.runs import live_runs
+from dermae_bench.store.strangers import LEASE
 from dermae_bench.store.sweeping import size_of
 
 LONGEST_REASON = 200
+SHOWN = 5
+"""Failures that are shown."""
 
 
 def finished(results: Path) -> list[Entry]:
@@ -27,7 +31,7 @@ def finished(results: Path) -> list[Entry]:
 
 
 def contents(results: Path) -> dict[str, Any]:
-    """Stages by kind with their bytes, what failed (latest first), what lies in quarantine, who is running."""
+    """Stages by kind with their bytes, what failed (latest first) or was broken off, what is aside, who is running."""
     store = Store(results / "store")
     index = Index(store, cache_folder())
     held = []
@@ -36,9 +40,11 @@ def contents(results: Path) -> dict[str, Any]:
         held.append({"kind": kind, "stages": len(entries), "bytes": sum(entry.bytes for entry in entries)})
     index.save()
     aside = _names(store.root / "quarantine")
+    failures = _failures(store)
     return {
         "store": held,
-        "failures": _failures(store),
+        "failures": failures,
+        "broken_off": _broken_off(store, {failure["key"] for failure in failures}),
         "quarantine": {"entries": len(aside), "bytes": sum(size_of(path) for path in aside)},
         "runs": _runs(store),
     }
@@ -55,6 +61,14 @@ def _failures(store: Store) -> list[dict[str, Any]]:
                  "when": when}
             )  # fmt: skip
     return sorted(found, key=lambda about: (-about["when"], about["key"]))
+
+
+def _broken_off(store: Store, failed: Collection[str]) -> int:
+    """Stages that were begun, neither finished nor failed, and that nobody works on now."""
+    begun = [path for path in _names(store.root / "attempts") if KEY.fullmatch(path.name) and path.name not in failed]
+    # one that is finished may still wait for `clean`
+    left = [path for path in begun if not any(store.has(kind, path.name) for kind in KINDS)]
+    return sum(not is_locked(path / LEASE) for path in left)
 
 
 def _runs(store: Store) -> list[dict[str, Any]]:
@@ -74,10 +88,14 @@ def facts(about: Mapping[str, Any]) -> Iterator[str]:
     """The lines below the tables of `list`; none where there is nothing to tell."""
     failures, aside = about["failures"], about["quarantine"]
     if failures:
-        last = failures[0]
-        reason = visible(last["reason"].partition("\n")[0], LONGEST_REASON)
-        yield f"failed: {len(failures)}; the last one, {_moment(last['when'])}: {visible(last['name'])}: {reason}"
-        yield f"  look: dermae-bench show {last['key'][:12]}"
+        yield f"failed: {len(failures)}, the last ones first; look: dermae-bench show KEY"
+    for failure in failures[:SHOWN]:
+        reason = visible(failure["reason"].partition("\n")[0], LONGEST_REASON)
+        yield f"  {failure['key'][:12]}  {_moment(failure['when'])}  {visible(failure['name'])}: {reason}"
+    if len(failures) > SHOWN:
+        yield f"  and {len(failures) - SHOWN} more; --format json lists them all"
+    if about["broken_off"]:
+        yield f"begun and broken off: {about['broken_off']}; the same `run` goes on with them"
     if aside["entries"]:
         yield f"quarantine: {aside['entries']}, {size(aside['bytes'])}; `dermae-bench clean` says what may go"
     for run in about["runs"]:

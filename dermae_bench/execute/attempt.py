@@ -7,16 +7,15 @@ import json
 import os
 import re
 import resource
-import shutil
 import signal
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from dermae_bench.durable import encodable, write_text
+from dermae_bench.durable import encodable, remove_tree, write_text
 from dermae_bench.errors import BenchError, DataError, Diverged, InvalidOutput, StorageError
 from dermae_bench.execute.run import Stopped
 from dermae_bench.execute.stages.common import StageContext
@@ -30,8 +29,11 @@ from dermae_bench.store.refusals import concerns, refused
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "cannot allocate memory", "out of memory", "bad_alloc")
 """What torch's CPU allocator, CUDA's runtime and C++ say."""
 _WORKER_KILLED = re.compile(r"DataLoader worker \(pid.*\) is killed by signal: (Killed|Terminated)")
-LONGEST_TRACE = 100_000
-"""Characters; the driver, which knows the secrets, strikes them out before it cuts."""
+LONGEST = 100_000
+"""Characters of a reason or a traceback; the driver, which knows the secrets, strikes them out before it cuts more."""
+MOST_CAUSES = 100
+"""How many causes of an exception are looked at."""
+_T = TypeVar("_T")
 KINDS = ("prepare", "train", "sample", "extract", "predict", "score", "cost")
 
 
@@ -98,7 +100,7 @@ def _do(folder: Path, spec: dict[str, Any], store: Store, fence: str) -> dict[st
     started = time.monotonic()
     spec = {**spec, "fence": fence}
     out = folder / "out"
-    shutil.rmtree(out, ignore_errors=True)
+    remove_tree(out)
     out.mkdir()
     context = _Timed(folder=folder, spec=spec, out=out, stop=_StopFlag())
     result: dict[str, Any]
@@ -129,18 +131,23 @@ def _do(folder: Path, spec: dict[str, Any], store: Store, fence: str) -> dict[st
     except Stopped:
         result = {"ok": False, "stopped": True}
     except BaseException as error:  # noqa: BLE001 (the one place where whatever a plugin raises becomes a record)
-        result = {
-            "ok": False,
-            "category": _category(error, store.root),
-            "reason": encodable(_refusal(error, store.root) or _reason(error)),
-            "phase": context.phase,
-            "traceback": encodable(_trace(error)),
-        }
-        if isinstance(error, Damaged):
-            result["damaged"] = True
-        if _ended_from_outside(error):
-            result["outside"] = True
+        result = {"ok": False, "phase": context.phase, **_told(error, store.root)}
     return result
+
+
+def _told(error: BaseException, root: Path) -> dict[str, Any]:
+    """What `result.json` says of an exception, however it behaves when it is asked."""
+    reason = _asked(lambda: _refusal(error, root), None) or _asked(lambda: _reason(error), "an error without a name")
+    said: dict[str, Any] = {
+        "category": _asked(lambda: _category(error, root), "crashed"),
+        "reason": encodable(reason[:LONGEST]),
+        "traceback": encodable(_asked(lambda: _trace(error), "")),
+    }
+    if _asked(lambda: isinstance(error, Damaged), False):
+        said["damaged"] = True
+    if _asked(lambda: _ended_from_outside(error), False):
+        said["outside"] = True
+    return said
 
 
 def _check_unchanged(spec: Mapping[str, Any]) -> None:
@@ -178,23 +185,31 @@ def _category(error: BaseException, root: Path) -> str:
 
 def _out_of_memory(error: BaseException) -> bool:
     """Whether Python, torch (CPU or CUDA) or the system had no memory left to give."""
-    while True:
-        text = str(error).lower() if isinstance(error, RuntimeError) else ""
+    for cause in _causes(error):
+        text = _words(cause).lower() if isinstance(cause, RuntimeError) else ""
         if (
-            isinstance(error, MemoryError)
-            or type(error).__name__ == "OutOfMemoryError"
-            or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+            isinstance(cause, MemoryError)
+            or type(cause).__name__ == "OutOfMemoryError"
+            or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM)
             or any(words in text for words in _NO_MEMORY)
         ):
             return True
-        if error.__cause__ is None:
-            return False
-        error = error.__cause__
+    return False
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The exception, its cause, the cause of that, each once; a chain may be a ring, or have no end."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen and len(seen) < MOST_CAUSES:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__
 
 
 def _ended_from_outside(error: BaseException) -> bool:
     """Whether a data loader's worker was killed: the only error that says nothing about the plugin."""
-    return isinstance(error, RuntimeError) and _WORKER_KILLED.search(str(error)) is not None
+    return isinstance(error, RuntimeError) and _WORKER_KILLED.search(_words(error)) is not None
 
 
 def _refusal(error: BaseException, root: Path) -> str | None:
@@ -203,15 +218,35 @@ def _refusal(error: BaseException, root: Path) -> str | None:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, BenchError):
-        return str(error)
     if isinstance(error, SystemExit):
-        return f"the plugin called sys.exit({error.code!r})"
-    return f"{type(error).__name__}: {error}"
+        return f"the plugin called sys.exit({_asked(lambda: repr(error.code), '')})"
+    name = type(error).__name__
+    if isinstance(error, BenchError):
+        return _words(error) or name
+    return _asked(lambda: f"{name}: {error}", f"{name}, which has no message")
 
 
 def _trace(error: BaseException) -> str:
-    return "".join(traceback.format_exception(error))[-LONGEST_TRACE:]
+    """The traceback with those of the causes, or alone where there is no end of causes."""
+    lines: list[str]
+    if len(list(_causes(error))) < MOST_CAUSES:
+        lines = traceback.format_exception(error)
+    else:
+        lines = [*traceback.format_tb(error.__traceback__), _reason(error)]
+    return "".join(lines)[-LONGEST:]
+
+
+def _words(error: BaseException) -> str:
+    """What an exception says; empty where it cannot say it."""
+    return _asked(lambda: f"{error}", "")
+
+
+def _asked(ask: Callable[[], _T], otherwise: _T) -> _T:
+    """What an exception answers; a plugin's own may raise while it is asked, and its end has to be told anyhow."""
+    try:
+        return ask()
+    except BaseException:  # noqa: BLE001 (see above)
+        return otherwise
 
 
 def _device_name() -> str:

@@ -23,6 +23,7 @@ from dermae_bench.execute.logs import LOGS
 CANNOT_START = 71
 """Exit code (EX_OSERR) of an attempt whose process could not be made or could not open its logs."""
 _SET_DEATH_SIGNAL = 1
+_SET_SUBREAPER = 36
 
 
 def be_attempt(
@@ -50,8 +51,16 @@ def be_attempt(
             die_with_parent(signal.SIGKILL)
             if os.getppid() != parent:
                 os._exit(CANNOT_START)
+        adopt_orphans()
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        for number in (
+            signal.SIGCHLD,
+            signal.SIGCONT,
+            signal.SIGINT,
+            signal.SIGTERM,
+            signal.SIGHUP,
+            signal.SIGUSR1,
+        ):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         os.chdir(folder)
@@ -105,6 +114,11 @@ def first_line(channel: socket.socket) -> tuple[bytes, bytes]:
 def die_with_parent(number: signal.Signals) -> None:
     """Be sent `number` when the parent dies (Linux; elsewhere the driver's channel has to tell)."""
     prctl(_SET_DEATH_SIGNAL, int(number))
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant that loses its own: a daemon stays below whoever began it (Linux)."""
+    prctl(_SET_SUBREAPER, 1)
 
 
 def prctl(option: int, value: int) -> None:

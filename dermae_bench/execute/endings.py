@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dermae_bench.bounded.files import open_plain, read_bytes
 from dermae_bench.durable import encodable
+from dermae_bench.errors import DataError
 from dermae_bench.execute.local import Ended
 from dermae_bench.execute.signals import name
 from dermae_bench.execute.watching import read_status, where
@@ -22,6 +24,8 @@ LONGEST = 20_000
 LONGEST_TAIL = 4_000
 LARGEST_RESULT = 1 << 22
 """Bytes of `result.json`; what is larger was not written by an attempt."""
+LARGEST_LOG = 1 << 40
+"""Bytes of a log of which the end is shown: it is cut later, and only its end is read."""
 LIMITS = {"wall": "timeout", "silence": "timeout", "memory": "oom"}
 """Limit that was broken -> category."""
 
@@ -44,10 +48,8 @@ def read_result(folder: Path) -> dict[str, Any]:
     Plugins' code can write into the folder, so nothing in the file is taken for granted.
     """
     try:
-        with (folder / "result.json").open("rb") as stream:
-            data = stream.read(LARGEST_RESULT + 1)
-        result = json.loads(data) if len(data) <= LARGEST_RESULT else None
-    except (OSError, ValueError, RecursionError):
+        result = json.loads(read_bytes(folder / "result.json", LARGEST_RESULT))
+    except (DataError, ValueError, RecursionError):
         return {}
     if not isinstance(result, dict) or not isinstance(result.get("ok"), bool):
         return {}
@@ -128,12 +130,12 @@ def _why(result: Mapping[str, Any], ended: Ended) -> tuple[str, str, bool]:
 def tail(path: Path, start: int = 0) -> str:
     """The end of a log, from byte `start` at the earliest, without secrets; empty where there is none."""
     try:
-        with path.open("rb") as stream:
+        with open_plain(path, LARGEST_LOG) as stream:
             size = stream.seek(0, os.SEEK_END)
             # a log that was cut meanwhile is shorter than before
             stream.seek(max(size - 4 * LONGEST_TAIL, start if start <= size else 0))
             text = stream.read(4 * LONGEST_TAIL).decode(errors="replace")
-    except OSError:
+    except (DataError, OSError):
         return ""
     return redact(text, os.environ)[-LONGEST_TAIL:]
 

@@ -11,16 +11,16 @@ from typing import Any, Protocol
 from dermae_bench.durable import encodable, write_text
 from dermae_bench.errors import StorageError
 from dermae_bench.execute import signals
+from dermae_bench.execute.choices import RESERVE, bytes_of, matches
 from dermae_bench.execute.choices import Options as Options
 from dermae_bench.execute.choices import Outcome as Outcome
-from dermae_bench.execute.choices import bytes_of, matches
 from dermae_bench.execute.choices import select as select
 from dermae_bench.execute.local import Ended
 from dermae_bench.execute.settling import AGAIN as AGAIN
 from dermae_bench.execute.settling import Display as Display
 from dermae_bench.execute.settling import Fate, Running, Settler, event
 from dermae_bench.execute.waiting import Waiting
-from dermae_bench.execute.watching import STATUS, read_status
+from dermae_bench.execute.watching import STATUS, kept, read_status
 from dermae_bench.store.artifacts import Store, free_bytes
 from dermae_bench.store.environment import environment
 from dermae_bench.store.leases import Lease
@@ -158,7 +158,7 @@ class Executor:
         try:
             self.store.glanced(stage.kind, stage.key)
         except Damaged as error:
-            self.display.failed(stage.key[:8], stage.name, f"{error}; it is made again")
+            self.display.note(f"{stage.name}: {error}; it is made again")
             return False
         return True
 
@@ -166,7 +166,8 @@ class Executor:
         free = free_bytes(self.store.root)
         if needed > free:
             raise StorageError(
-                f"the plan needs about {size(needed)} in {self.store.root}, but {size(free)} are free",
+                f"the plan needs about {size(needed - RESERVE)} in {self.store.root} and {size(RESERVE)} to spare, "
+                f"but {size(free)} are free",
                 hint="free some space, name another place with --results, or lower the sample counts",
             )
 
@@ -283,6 +284,8 @@ class Executor:
         write_text(folder / "spec.json", json.dumps(spec), durable=False)
         self._running[stage.key] = running
         self.display.started(stage.key[:8], stage.name)
+        if left := kept(folder):
+            self.display.note(f"{stage.name}: an earlier attempt left {left}, and it goes on from there")
         self._observe("dermae_stage_started", event(stage))
         self._backend.submit(stage.key, folder, CALL, self.options.limits_of(stage.kind))
 

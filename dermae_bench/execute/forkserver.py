@@ -2,12 +2,13 @@
 
 Run as `python -m dermae_bench.execute.forkserver FD`, FD being one end of a socket pair whose other end the driver
 holds. Both sides speak JSON lines. The driver's first line is `{preload, sys_path, log_bytes}`, its others are
-`{start, folder, call}` and `{attempt, signal}`. The server answers `{ready, seconds}` or `{failed}` once, then
-`{started, pid}` and `{ended, code, max_rss_mb, seconds}` for each attempt. Nothing is pickled.
+`{start, folder, call}`, `{attempt, signal}` and `{ask}`. The server answers `{ready, seconds}` or `{failed}` once, then
+`{started, pid}` and `{ended, code, max_rss_mb, seconds}` for each attempt, and `{here}` to `{ask}`. Nothing is pickled.
 
 The server runs no tensor operation and no plugin and has one thread: a thread pool that was used before a fork hangs
 the child (libgomp). Whatever an attempt leaves behind is ended with it: its process group, and daemons that left the
-group, because the server adopts all orphans among its descendants. Closing the socket ends everything.
+group. An attempt adopts the orphans below it, and the server those of attempts that ended. Closing the socket ends
+everything.
 """
 
 from __future__ import annotations
@@ -29,13 +30,21 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from dermae_bench.execute.child import CANNOT_START, alone, be_attempt, die_with_parent, first_line, flush, prctl
+from dermae_bench.execute.child import (
+    CANNOT_START,
+    adopt_orphans,
+    alone,
+    be_attempt,
+    die_with_parent,
+    first_line,
+    flush,
+)
 from dermae_bench.execute.logs import LOG_BYTES, LOGS, Log
+from dermae_bench.execute.proc import children
 
 FAREWELL_SECONDS = 5.0
 """How long the server waits for killed processes to disappear before it leaves."""
-_SET_SUBREAPER = 36
-_OURS = (signal.SIGTERM, signal.SIGCHLD)
+_OURS = (signal.SIGTERM, signal.SIGCHLD, signal.SIGCONT)
 
 
 @dataclass(frozen=True)
@@ -43,8 +52,6 @@ class _Running:
     attempt: str
     began: float
     """Seconds, monotonic."""
-    born: int
-    """Start time in the kernel's clock ticks, to be compared with that of other processes."""
     logs: tuple[Log, Log]
 
 
@@ -62,6 +69,7 @@ class Server:
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
         self.pid = os.getpid()
+        self.driver = os.getppid()
         self.running: dict[int, _Running] = {}
         self.log_bytes = LOG_BYTES
         self.speaking: dict[int, Log] = {}
@@ -71,9 +79,9 @@ class Server:
         """Import, say ready, fork on request; never returns."""
         began = time.perf_counter()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        # SIGTERM, not SIGKILL: when the driver dies, grandchildren are still to be killed
+        # imports hold no process yet, and one that hangs would let no handler run
         die_with_parent(signal.SIGTERM)
-        prctl(_SET_SUBREAPER, 1)
+        adopt_orphans()
         line, rest = first_line(self.channel)
         first = json.loads(line)
         sys.path[:] = first["sys_path"]
@@ -91,6 +99,10 @@ class Server:
         os.set_blocking(write, False)
         signal.signal(signal.SIGCHLD, _wake_up)
         signal.signal(signal.SIGTERM, lambda *_: self._farewell())
+        signal.signal(signal.SIGCONT, lambda *_: self._leave_with_the_driver())
+        # not SIGKILL: when the driver dies, grandchildren are still to be killed; and SIGCONT wakes a stopped server
+        die_with_parent(signal.SIGCONT)
+        self._leave_with_the_driver()
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         self._say(ready=self.pid, seconds=time.perf_counter() - began)
         self._loop(rest, read)
@@ -130,6 +142,9 @@ class Server:
         if "start" in request:
             self._start(request["start"], request["folder"], request["call"])
             return
+        if "ask" in request:
+            self._say(here=request["ask"])
+            return
         for pid, running in self.running.items():
             if running.attempt == request["attempt"]:
                 _signal_group(pid, request["signal"])
@@ -157,7 +172,7 @@ class Server:
         for log in logs:
             log.close_writer()
             self.speaking[log.reader] = log
-        self.running[pid] = _Running(attempt, began, _born(pid), logs)
+        self.running[pid] = _Running(attempt, began, logs)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _OURS)
         self._say(started=attempt, pid=pid)
 
@@ -201,11 +216,15 @@ class Server:
         self._kill_strays()
 
     def _kill_strays(self) -> None:
-        """Kill adopted orphans, except those that an attempt which still runs may have begun."""
-        oldest = min((running.born for running in self.running.values()), default=None)
-        for pid in _children():
-            if pid not in self.running and (oldest is None or _born(pid) < oldest):
+        """Kill adopted orphans: their attempt has ended, or it would have adopted them."""
+        for pid in children(self.pid):
+            if pid not in self.running:
                 _signal(os.kill, pid, signal.SIGKILL)
+
+    def _leave_with_the_driver(self) -> None:
+        """SIGCONT is also what a shell sends, or the driver itself: only the driver's death ends anything."""
+        if os.getppid() != self.driver:
+            self._farewell()
 
     def _farewell(self) -> NoReturn:
         """Kill every descendant, wait until the last is gone, and leave."""
@@ -215,7 +234,7 @@ class Server:
             _signal_group(pid, signal.SIGKILL)
         while time.monotonic() < end:
             # whoever loses its parent meanwhile becomes a child of this process, and is found in the next round
-            for pid in _children():
+            for pid in children(self.pid):
                 _signal(os.kill, pid, signal.SIGKILL)
             try:
                 if os.waitpid(-1, os.WNOHANG)[0] == 0:
@@ -282,30 +301,6 @@ def _complain(folder: str, words: str) -> None:
 
 def _threads() -> int:
     return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - numbers, not paths
-
-
-def _children() -> list[int]:
-    """Process ids of this process's children, adopted orphans included."""
-    me = os.getpid()
-    try:
-        return [int(word) for word in Path(f"/proc/self/task/{me}/children").read_text().split()]
-    except FileNotFoundError:
-        # a kernel built without that list
-        every = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - numbers, not paths
-        return [pid for pid in every if _stat(pid, 1) == me]
-
-
-def _born(pid: int) -> int:
-    """When a process began, in clock ticks since boot; 0 when it is gone."""
-    return _stat(pid, 19)
-
-
-def _stat(pid: int, position: int) -> int:
-    """A number from `/proc/PID/stat`, counted from 0 after the command's bracket; 0 when the process is gone."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[position])
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
 
 
 def _wake_up(number: int, frame: FrameType | None) -> None:

@@ -100,7 +100,7 @@ class LocalBackend:
     """Runs attempts, each in one fresh process forked from a warm server, started at the first submit.
 
     Where the system is not Linux, each attempt is a plain process that imports everything anew. Not thread-safe; the
-    thread that starts the server has to live as long as the backend, because the kernel ends the server with it.
+    thread that starts the server has to live until the server has imported: till then the kernel ends both together.
 
     Args:
         preload: modules that the server imports.
@@ -268,7 +268,12 @@ class LocalBackend:
         now = time.monotonic()
         for name, known in self._attempts.items():
             _kill_group(known.pid)
-            self._ended.append(Ended(name, None, 0, now - (known.began or known.submitted), "server-died"))
+            seconds = now - (known.began or known.submitted)
+            if known.reason is not None:
+                # it was being ended: another try would end like this one
+                self._ended.append(Ended(name, -signal.SIGKILL, 0, seconds, known.reason, known.told))
+            else:
+                self._ended.append(Ended(name, None, 0, seconds, "server-died"))
         self._attempts.clear()
         if not died.was_ready:
             self._failed_starts += 1

@@ -1,33 +1,25 @@
-"""Memory of a process group, and whether the kernel's out-of-memory killer has been at work."""
+"""Memory of an attempt with all that it started, and whether the kernel's out-of-memory killer has been at work."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 
-_GROUP, _RSS = 2, 21
-"""Places in `/proc/PID/stat`, counted from 0 after the command's bracket."""
+from dermae_bench.execute.proc import descendants, processes
 
 
-def group_memory(group: int, limit: int) -> int:
-    """Bytes of resident memory of all processes of a group; 0 where the system does not tell.
+def memory_of(leader: int, limit: int) -> int:
+    """Bytes of resident memory of an attempt and of all that it started; 0 where the system does not tell.
+
+    These are the processes of its group, those of its session, and all descendants of either. Daemons are among them,
+    because an attempt adopts the orphans below it.
 
     Pages that a forked process shares with others are counted in part (PSS) as soon as the plain sum is above `limit`:
     an attempt must not be killed for what it has in common with the server or with its own workers.
     """
-    page = os.sysconf("SC_PAGE_SIZE")
-    members: dict[int, int] = {}
-    try:
-        names = os.listdir("/proc")  # noqa: PTH208 - numbers, not paths
-    except FileNotFoundError:
-        return 0
-    for name in names:
-        if name.isdigit():
-            with contextlib.suppress(OSError, LookupError, ValueError):
-                words = Path("/proc", name, "stat").read_text(errors="replace").rpartition(")")[2].split()
-                if int(words[_GROUP]) == group:
-                    members[int(name)] = int(words[_RSS]) * page
+    everyone = processes()
+    near = {pid for pid, about in everyone.items() if leader in (pid, about.group, about.session)}
+    members = {pid: everyone[pid].resident for pid in descendants(near, everyone)}
     if sum(members.values()) <= limit:
         return sum(members.values())
     return sum(_share(pid, resident) for pid, resident in members.items())

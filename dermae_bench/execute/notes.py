@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dermae_bench.bounded.files import Unreadable, read_bytes
 from dermae_bench.durable import canonical, digest_of, write_text
+from dermae_bench.errors import DataMissing
 
 MOST_BYTES = 64 * 1024 * 1024
 """A larger note is none of ours; it is not read into memory."""
@@ -29,10 +33,14 @@ def read_note(path: Path) -> dict[str, Any]:
         Unsound: it is damaged, too large or no note.
         OSError: it cannot be read.
     """
-    if path.stat().st_size > MOST_BYTES:
-        raise Unsound(f"{path.name} is larger than {MOST_BYTES // 2**20} MiB")
     try:
-        found = json.loads(path.read_bytes())
+        data = read_bytes(path, MOST_BYTES)
+    except DataMissing as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
+    except Unreadable as error:
+        raise Unsound(f"{path.name}: {error.reason}") from None
+    try:
+        found = json.loads(data)
         about = found["about"]
         sound = isinstance(about, dict) and found["digest"] == digest_of(about)
     except (ValueError, LookupError, TypeError, RecursionError) as error:

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from dermae_bench.execute.logs import LOG_BYTES
+from dermae_bench.execute.proc import descendants, process, processes
+from dermae_bench.execute.watching import Clock
 from dermae_bench.plugin.catalog import cache_folder
 from dermae_bench.secrets import scrubbed
 
@@ -25,6 +27,10 @@ START_SECONDS = 300.0
 """How long the server may import before it counts as dead; cold network disks are slow."""
 CLOSE_SECONDS = 10.0
 HURRY_SECONDS = 1.0
+ANSWER_SECONDS = 1.0
+"""After a kill was asked for: the driver kills by itself when the server has said nothing for so long."""
+LOST_SECONDS = 3.0
+"""And when it is still silent then, the server is ended with all that is below it."""
 ENVIRONMENT = {
     # numpy's and scipy's pools would be threads in the server; torch's are set by each attempt
     "OMP_NUM_THREADS": "1",
@@ -72,6 +78,15 @@ class Forked:
         self._began = time.monotonic()
         self._ready = False
         self._heard = b""
+        self._clock = Clock()
+        self._pids: dict[str, int] = {}
+        """Attempts that run, as far as the server has told."""
+        self._doomed: set[str] = set()
+        """Attempts that are to be killed and have not ended."""
+        self._asked: float | None = None
+        """Since when the server owes an answer, by the driver's clock."""
+        # a server that reads nothing must not hold the driver
+        self._channel.settimeout(LOST_SECONDS)
         self._say(preload=list(preload), sys_path=search_path(), log_bytes=log_bytes)
 
     def start(self, attempt: str, folder: Path, call: str) -> None:
@@ -81,10 +96,17 @@ class Forked:
     def signal(self, attempt: str, pid: int | None, number: int) -> None:
         """Have the server signal the attempt's group: it alone knows that the process id is still the attempt's."""
         self._say(attempt=attempt, signal=int(number))
+        if number == signal.SIGKILL:
+            self._doomed.add(attempt)
+            if self._asked is None:
+                self._asked = self._clock.now()
+                self._say(ask=attempt)
 
     def poll(self, seconds: float) -> list[dict[str, Any]]:
         """What the server said, waiting up to `seconds` for the first word. Raises: ServerDied."""
+        self._wake()
         if not select.select([self._channel], [], [], seconds)[0]:
+            self._insist()
             if not self._ready and time.monotonic() > self._began + START_SECONDS:
                 self._lose(f"its imports took more than {START_SECONDS:.0f} s")
             return []
@@ -96,7 +118,17 @@ class Forked:
             self._lose("")
         *lines, self._heard = (self._heard + more).split(b"\n")
         events: list[dict[str, Any]] = [json.loads(line) for line in lines]
-        self._ready = self._ready or any("ready" in event for event in events)
+        for event in events:
+            if "ready" in event:
+                self._ready = True
+            elif "started" in event:
+                self._pids[event["started"]] = event["pid"]
+            elif "ended" in event:
+                self._pids.pop(event["ended"], None)
+                self._doomed.discard(event["ended"])
+            elif "here" in event:
+                self._asked = None
+        self._insist()
         return events
 
     def close(self, hurry: bool = False) -> None:
@@ -105,14 +137,54 @@ class Forked:
         if not self._ready:
             # it imports, and would hear nothing until that is over
             self._server.terminate()
-        try:
-            self._server.wait(HURRY_SECONDS if hurry else CLOSE_SECONDS)
-        except subprocess.TimeoutExpired:
-            # in a hurry it is left to finish alone what it has begun: its farewell kills every descendant
-            if not hurry:
-                self._server.kill()
-                self._server.wait()
+        end = time.monotonic() + (HURRY_SECONDS if hurry else CLOSE_SECONDS)
+        while self._end_of_server(_POLL_SECONDS) is None and time.monotonic() < end:
+            self._wake()
+        # in a hurry it is left to finish alone what it has begun: its farewell kills every descendant
+        if self._end_of_server(_POLL_SECONDS) is None and (not hurry or self._state() == "T"):
+            self._end_all()
         self._errors.close()
+
+    def _state(self) -> str:
+        about = process(self._server.pid)
+        return about.state if about is not None else "X"
+
+    def _wake(self) -> None:
+        """Let a stopped server go on; a plugin may stop its parent."""
+        if self._state() == "T":
+            os.kill(self._server.pid, signal.SIGCONT)
+
+    def _insist(self) -> None:
+        """See to it that what is to be killed is killed, whatever became of the server. Raises: ServerDied."""
+        silent = 0.0 if self._asked is None else self._clock.now() - self._asked
+        if silent >= ANSWER_SECONDS:
+            for attempt in self._doomed & self._pids.keys():
+                pid = self._pids[attempt]
+                about = process(pid)
+                if about is not None and about.parent == self._server.pid:
+                    # nobody has collected it, so its number is still its own
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(pid, signal.SIGKILL)
+        if silent >= LOST_SECONDS and self._state() != "D":
+            # one that waits for a disk would not heed a kill, and goes on when the disk does
+            self._lose(f"it did not answer for {silent:.0f} s")
+
+    def _end_all(self) -> int | None:
+        """Kill the server and all below it: orphans stay below it for as long as it lives. Returns its exit code."""
+        for _ in range(3):
+            if self._state() not in "ZX":
+                for pid in descendants({self._server.pid}, processes()) - {self._server.pid}:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, signal.SIGKILL)
+        self._server.kill()
+        return self._end_of_server(HURRY_SECONDS)
+
+    def _end_of_server(self, seconds: float) -> int | None:
+        """Its exit code, waiting so long; None when it goes on."""
+        try:
+            return self._server.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
 
     def _say(self, **words: Any) -> None:
         try:
@@ -122,12 +194,11 @@ class Forked:
 
     def _lose(self, reason: str) -> None:
         self._channel.close()
-        self._server.kill()
-        code = self._server.wait()
+        code = self._end_all()
         self._errors.seek(0)
         last_words = self._errors.read()[-2000:].decode(errors="replace").strip()
         self._errors.close()
-        ending = f"signal {-code}" if code < 0 else f"exit code {code}"
+        ending = "no end" if code is None else f"signal {-code}" if code < 0 else f"exit code {code}"
         raise ServerDied(
             self._ready, "\n".join(word for word in (reason or f"it ended with {ending}", last_words) if word)
         )

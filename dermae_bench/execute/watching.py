@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dermae_bench.bounded.files import read_bytes
+from dermae_bench.errors import DataError
 from dermae_bench.execute.logs import LOGS
-from dermae_bench.execute.memory import group_memory
+from dermae_bench.execute.memory import memory_of
 from dermae_bench.suite.resources import Limits, duration_words, size_words
 
 STATUS = "status.json"
@@ -82,7 +84,7 @@ class Watch:
                 return Breach("silence", f"{silent}, and silence is limited to {_limit(limits.silence)}")
         if limits.memory is not None and pid is not None and now - self._weighed >= MEMORY_SECONDS:
             self._weighed = now
-            taken = group_memory(pid, limits.memory)
+            taken = memory_of(pid, limits.memory)
             if taken > limits.memory:
                 return Breach(
                     "memory",
@@ -110,11 +112,26 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 def read_status(folder: Path) -> dict[str, Any]:
     """What an attempt last told about itself; {} where it says nothing. Plugins can write there, too."""
     try:
-        with (folder / STATUS).open("rb") as stream:
-            status = json.loads(stream.read(LARGEST_STATUS))
-    except (OSError, ValueError, RecursionError):
+        status = json.loads(read_bytes(folder / STATUS, LARGEST_STATUS))
+    except (DataError, ValueError, RecursionError):
         return {}
     return status if isinstance(status, dict) else {}
+
+
+def kept(folder: Path) -> str:
+    """What an earlier attempt left to go on from: `step 153`, `3 blocks`; empty where there is nothing."""
+    steps = [name.removeprefix("step-") for name in _names(folder / "checkpoints") if name.startswith("step-")]
+    if newest := max((int(step) for step in steps if step.isdecimal()), default=0):
+        return f"step {newest}"
+    blocks = sum(name.endswith(".npy") for name in _names(folder / "blocks"))
+    return f"{blocks} block{'s' if blocks > 1 else ''}" if blocks else ""
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 (names)
+    except OSError:
+        return []
 
 
 def where(status: dict[str, Any]) -> str:

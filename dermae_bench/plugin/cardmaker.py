@@ -1,14 +1,13 @@
 """Child process that imports plugins and writes down what they promise.
 
-Run as ``python -m dermae_bench.plugin.cardmaker ASK.json ANSWERS.jsonl``; nothing else in the harness imports a
-plugin outside of an attempt.
+`warden` begins it; nothing else in the harness imports a plugin outside of an attempt.
 """
 
 from __future__ import annotations
 
 import inspect
 import json
-import sys
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -148,9 +147,15 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {error}"}
 
 
-if __name__ == "__main__":
-    with Path(sys.argv[2]).open("w") as answers:
-        for asked in json.loads(Path(sys.argv[1]).read_text()):
-            # one line each, at once: a plugin that takes this process down is the first one without a line
-            answers.write(json.dumps(answer(asked)) + "\n")
+def answer_all(asked: Path, path: Path) -> None:
+    """Answer the questions of a JSON file: one line each, in their order."""
+    me = os.getpid()
+    with path.open("w") as answers:
+        for question in json.loads(asked.read_text()):
+            # at once: a plugin that takes this process down is the first one without a line
+            said = json.dumps(answer(question))
+            if os.getpid() != me:
+                # a plugin forked while it was imported, and this is its child
+                os._exit(0)
+            answers.write(said + "\n")
             answers.flush()

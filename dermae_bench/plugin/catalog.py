@@ -6,26 +6,26 @@ a child process, and cached; everything that only reads (`validate`, `plan`, `pl
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dermae_bench.bounded.files import read_bytes
-from dermae_bench.durable import digest_of, write_text
-from dermae_bench.errors import DataError, DataMissing, PluginError
+from dermae_bench.bounded.memos import keep, kept
+from dermae_bench.durable import digest_of
+from dermae_bench.errors import DataMissing, PluginError
 from dermae_bench.plugin.asking import ask
+from dermae_bench.plugin.cards import Card as Card
+from dermae_bench.plugin.cards import card_of, told_of
 from dermae_bench.plugin.hookspecs import GROUP
 from dermae_bench.plugin.sources import Sources, sources_of
 
 CARD_VERSION = 5
-LARGEST_CARD = 16 << 20
-"""Bytes of a card; one with every option of a large plugin has about 20 KiB."""
 
 
 @dataclass(frozen=True)
@@ -38,27 +38,6 @@ class Reference:
     """Path of a single-file plugin; None for an installed module."""
     origin: str = ""
     """Distribution and version, or the file's name: for people, never in a key."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a plugin promises, as JSON."""
-
-    name: str
-    kind: str
-    doc: str = ""
-    params: Mapping[str, Any] = field(default_factory=dict)
-    sampling: Mapping[str, Any] | None = None
-    columns: Sequence[Mapping[str, Any]] = ()
-    flags: Mapping[str, Any] = field(default_factory=dict)
-    module: str = ""
-    origin: str = ""
-    digest: str = ""
-    files: Sequence[str] = ()
-    libraries: Sequence[str] = ()
-    """Distributions whose major.minor version belongs to the plugin's keys."""
-    error: str | None = None
-    """Why the plugin cannot be used; None when it can."""
 
 
 def cache_folder() -> Path:
@@ -200,12 +179,11 @@ class Catalog:
             return self._cards[reference]
         try:
             path = self._card_path(reference, self.sources(reference).digest)
-            fields = json.loads(read_bytes(path, LARGEST_CARD))
-            self._cards[reference] = Card(**{**fields, "origin": reference.origin})
+            self._cards[reference] = replace(card_of(kept(path)), origin=reference.origin)
         except PluginError as error:
             self._cards[reference] = Card(reference.name, "unknown", origin=reference.origin, error=str(error))
-        except (DataError, ValueError, TypeError, RecursionError):
-            # no card yet, or one that another version wrote: it is made again
+        except ValueError:
+            # no card yet, a damaged one, or one that another version wrote: it is made again
             return None
         return self._cards[reference]
 
@@ -214,33 +192,26 @@ class Catalog:
         return self.cache / "cards" / f"{digest_of(words)[:32]}.json"
 
     def _make(self, references: Sequence[Reference]) -> None:
-        left = list(references)
-        answers: dict[Reference, Mapping[str, Any]] = {}
-        while left:
-            found = ask([{"card": asdict(reference)} for reference in left])
-            answers |= zip(left, found, strict=False)
-            left = left[len(found) :]
-            if left:
-                # it took the child down; those behind it are asked in another one
-                answers[left.pop(0)] = {"error": "importing it ended the process, or took too long"}
-        for reference in references:
+        answers: list[Mapping[str, Any]] = []
+        while len(answers) < len(references):
+            # those behind one that took the child down are asked in another one
+            answers += ask([{"card": asdict(reference)} for reference in references[len(answers) :]])
+        for reference, answer in zip(references, answers, strict=True):
             sources = self.sources(reference)
-            answer = answers[reference]
             about: dict[str, Any] = {
                 "name": reference.name,
-                "kind": "unknown",
                 "module": reference.module,
                 "origin": reference.origin,
                 "digest": sources.digest,
                 "files": sorted(sources.files),
-                "libraries": (),
-                **answer,
             }
-            card = Card(**about)
+            try:
+                card = card_of({"kind": "unknown", **answer, **about})
+            except ValueError as error:
+                card = Card(**about, kind="unknown", error=f"what it promises cannot be read: {error}")
             self._cards[reference] = card
             if card.error is None:
-                path = self._card_path(reference, sources.digest)
-                _try_write(path, json.dumps(asdict(card)))
+                keep(self._card_path(reference, sources.digest), asdict(card))
 
     def tasks(self, name: str, params: Mapping[str, Any], facts: Any) -> list[dict[str, Any]]:
         """The tasks of a dataset under `params`, read in a child process and cached under `facts`.
@@ -275,29 +246,19 @@ class Catalog:
         reference = self.reference(name)
         key = digest_of([CARD_VERSION, "dataset", name, self.sources(reference).digest, facts])
         path = self.cache / "tasks" / f"{key[:32]}.json"
-        try:
-            known = json.loads(read_bytes(path, LARGEST_CARD))
-            if isinstance(known, dict) and {"tasks", "counts", "attributes"} <= set(known):
-                return known
-        except (DataError, ValueError, RecursionError):
-            # not asked before, or half a file
-            pass
-        answers = ask([{"tasks": asdict(reference), "params": dict(params)}])
-        answer: Mapping[str, Any] = answers[0] if answers else {"error": "reading its tasks ended the process"}
+        with contextlib.suppress(ValueError):
+            return told_of(kept(path))
+        answer = ask([{"tasks": asdict(reference), "params": dict(params)}])[0]
         if "missing" in answer:
             raise DataMissing(answer["missing"])
         if "error" in answer:
             raise PluginError(f"dataset {name!r} cannot tell its tasks: {answer['error']}")
-        _try_write(path, json.dumps(answer))
-        return answer
-
-
-def _try_write(path: Path, text: str) -> None:
-    """A cache that cannot be written costs time, not correctness."""
-    try:
-        write_text(path, text, durable=False)
-    except OSError:
-        return
+        try:
+            told = told_of(answer)
+        except ValueError as error:
+            raise PluginError(f"dataset {name!r} cannot tell its tasks: {error}") from None
+        keep(path, answer)
+        return told
 
 
 def _declared(file: Path) -> list[str]:

@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from dermae_bench.archives.members import Refused as BadArchive
 from dermae_bench.archives.zips import zip_directory
+from dermae_bench.bounded.files import read_bytes
 from dermae_bench.durable import digest_file, rename, write_text
 from dermae_bench.errors import UserError
 from dermae_bench.plugin import unpickling
@@ -37,6 +38,8 @@ CACHE_LIMIT = 16 * 2**30
 """Bytes of conversions that are kept; the least recently used go first, a larger one is not kept."""
 SECONDS, BYTES_A_SECOND = 120, 20 * 2**20
 """How long a child may take, besides so many bytes a second of its file."""
+LARGEST_ABOUT = 1 << 16
+"""Bytes of what is kept about a conversion; it has about 200."""
 _CONVERSION = 1
 _ZIP, _LEGACY = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -87,15 +90,15 @@ def converted(stream: BufferedReader) -> dict[str, Tensor]:
 def _kept(kept: Path, about: Path) -> dict[str, Tensor] | None:
     """An earlier conversion, if its bytes are still those that were made."""
     try:
-        told = json.loads(about.read_bytes())
-        if told["version"] != _CONVERSION:
+        told = json.loads(read_bytes(about, LARGEST_ABOUT))
+        if told["version"] != _CONVERSION or told["source"] != kept.stem:
             return None
         with opened(kept) as stream:
             if digest_of_stream(stream) != told["sha256"]:
                 return None
             state = read_safetensors(stream)
         os.utime(kept)
-    except (OSError, ValueError, KeyError, TypeError, UserError, unpickling.Refused):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError, unpickling.Refused):
         # lost or damaged: it is made again
         return None
     return state
@@ -119,21 +122,25 @@ def in_child(stream: IO[bytes], folder: Path, digest: str, *, trusted: bool) -> 
     Raises:
         Refused: what the child said of the file, or how it ended.
     """
+    # the child stands in it, and would look for a relative one inside itself
+    folder = folder.absolute()
     size = os.fstat(stream.fileno()).st_size
     if not trusted:
         _check_records(stream, size)
     seconds = SECONDS + size // BYTES_A_SECOND
     allowed = min(LIMIT, EXPANSION * size + SPARE)
     asked = {"folder": str(folder), "sys_path": sys.path, "allowed": allowed, "seconds": seconds, "trusted": trusted}
-    child = subprocess.Popen(
-        [sys.executable, "-I", "-B", unpickling.__file__, json.dumps(asked)],
-        stdin=stream.fileno(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=folder,
-        env=_environment(folder),
-        start_new_session=True,
-    )
+    said = folder / "said.log"
+    with said.open("wb") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-I", "-B", unpickling.__file__, json.dumps(asked)],
+            stdin=stream.fileno(),
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            cwd=folder,
+            env=_environment(folder),
+            start_new_session=True,
+        )
     try:
         code = child.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -144,9 +151,10 @@ def in_child(stream: IO[bytes], folder: Path, digest: str, *, trusted: bool) -> 
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
     told = _told(folder / "result.json")
+    if told is None and code < 0:
+        raise unpickling.Refused(f"holds more than tensors, or is damaged: its reader ended with signal {-code}")
     if told is None:
-        ended = f"signal {-code}" if code < 0 else f"exit code {code}"
-        raise unpickling.Refused(f"holds more than tensors, or is damaged: its reader ended with {ended}")
+        raise unpickling.Refused(f"could not be looked at: its reader failed with exit code {code}{_last_line(said)}")
     if not told.get("ok"):
         raise unpickling.Refused(str(told.get("reason"))[:500])
     return Reading(
@@ -157,6 +165,15 @@ def in_child(stream: IO[bytes], folder: Path, digest: str, *, trusted: bool) -> 
         no_network=bool(told["no_network"]),
         versions={"torch": str(told["torch"]), "safetensors": str(told["safetensors"])},
     )
+
+
+def _last_line(path: Path) -> str:
+    """`: TEXT`, where the reader said something at its end."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 4096))
+        lines = stream.read().decode("ascii", "backslashreplace").split("\n")
+    words = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return f": {words[:200] if words.isprintable() else ascii(words[:200])}" if words else ""
 
 
 def _environment(folder: Path) -> dict[str, str]:

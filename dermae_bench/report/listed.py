@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dermae_bench.durable import replacing
+from dermae_bench.errors import UserError
 
 LIST = ".written"
 """Names of the files that were written, one a line."""
@@ -21,7 +22,11 @@ def write_listed(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...
 
     Returns:
         the files whose bytes changed, without the list.
+
+    Raises:
+        UserError: `folder` is a link, or no folder; nothing was touched.
     """
+    own_folder(folder)
     former = _listed(folder)
     for name in sorted(former - set(contents)):
         (folder / name).unlink(missing_ok=True)
@@ -35,9 +40,21 @@ def write_listed(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...
     return tuple(changed)
 
 
+def own_folder(folder: Path) -> None:
+    """Make sure that files written to `folder` come to lie there and nowhere else; it need not be there yet.
+
+    Raises:
+        UserError: it is a link, or no folder.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        what = "a link" if folder.is_symlink() else "no folder"
+        raise UserError(f"{folder} is {what}: the report writes and removes files in a folder of its own there",
+                        hint="move it away; the whole results folder may be a link")  # fmt: skip
+
+
 def write_changed(path: Path, data: bytes) -> bool:
-    """Write a file atomically where its bytes differ; whether it was written."""
-    if path.is_file() and path.read_bytes() == data:
+    """Write a file atomically where its bytes differ; whether it was written. A link is replaced, and not followed."""
+    if path.is_file() and not path.is_symlink() and path.read_bytes() == data:
         return False
     with replacing(path) as temporary:
         temporary.write_bytes(data)

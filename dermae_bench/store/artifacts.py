@@ -39,7 +39,9 @@ from dermae_bench.store.manifests import MANIFEST, Damaged, Failure, Manifest, r
 from dermae_bench.store.moving import copied_beside, made, move
 from dermae_bench.store.refusals import AGAIN, REFUSALS, refused
 from dermae_bench.store.refusals import free_bytes as free_bytes
+from dermae_bench.store.strangers import LEASE, clear, clear_the_way
 
+QUARANTINE = "quarantine"
 KINDS = ("prepare", "train", "sample", "extract", "predict", "score", "cost")
 
 Mark = tuple[int, int, int, int]
@@ -187,7 +189,7 @@ class Store:
 
     def quarantine(self, kind: str, key: str) -> None:
         """Move an entry out of the way, keeping it for a look."""
-        target = self.root / "quarantine" / f"{kind}-{key}-{time.time_ns()}"
+        target = self.root / QUARANTINE / f"{kind}-{key}-{time.time_ns()}"
         target.parent.mkdir(parents=True, exist_ok=True)
         move(self.folder(kind, key), target)
 
@@ -196,6 +198,7 @@ class Store:
     def begin(self, key: str) -> str:
         """Start an attempt at a stage whose lease is held: the fence that its commit and its failure have to show."""
         self.stay()
+        clear(self.attempt_folder(key), self.root / QUARANTINE)
         return fences.begin(self.attempt_folder(key))
 
     def commit(self, work: Path, manifest: Manifest, *, fence: str | None = None) -> None:
@@ -302,7 +305,8 @@ class Store:
     def lease(self, key: str, name: str = "") -> Lease:
         """The right to work on a stage, which dies with its holder; `name` tells those who wait what it is."""
         self.stay()
-        return Lease(self.attempt_folder(key) / "lease", name or f"stage {key[:8]}")
+        clear_the_way(self.attempt_folder(key), self.root / QUARANTINE)
+        return Lease(self.attempt_folder(key) / LEASE, name or f"stage {key[:8]}")
 
     def announced(self, name: str, keys: Collection[str]) -> contextlib.AbstractContextManager[None]:
         """Inside, the stages with `keys` are needed: `clean` leaves them (see `dermae_bench.store.runs`)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import time
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dermae_bench.archives import archive_kind
-from dermae_bench.bounded.files import read_bytes
-from dermae_bench.durable import digest_file, digest_of, encodable, write_text
+from dermae_bench.bounded.memos import kept, write_memo
+from dermae_bench.durable import digest_file, digest_of, encodable
 from dermae_bench.errors import DataError, DataMissing
 from dermae_bench.plugin.links import leads_out
 
@@ -32,10 +31,7 @@ class Contents:
         self._path = memo
         self._memo: dict[str, list[object]] = {}
         self._dirty = False
-        try:
-            read = json.loads(read_bytes(memo))
-        except (DataError, ValueError, RecursionError):
-            return
+        read = kept(memo)
         if isinstance(read, dict):
             self._memo = {path: mark for path, mark in read.items() if isinstance(mark, list) and len(mark) == 5}
 
@@ -137,7 +133,7 @@ class Contents:
         """Keep what was learnt for the next command."""
         if self._dirty:
             try:
-                write_text(self._path, json.dumps(self._memo), durable=False)
+                write_memo(self._path, self._memo)
             except OSError:
                 # a read-only cache folder: the digests are computed again next time
                 return

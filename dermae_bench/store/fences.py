@@ -13,12 +13,15 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from dermae_bench.bounded.files import read_bytes
 from dermae_bench.durable import write_text
-from dermae_bench.errors import BenchError
+from dermae_bench.errors import BenchError, DataError
 from dermae_bench.store.leases import Lease
 
 FENCE = "fence"
 WORKING = "working"
+LONGEST = 100
+"""Bytes of a fence."""
 PATIENCE = 10.0
 """Seconds that a start waits for the process of a former one to be gone: the kernel kills it with its driver."""
 
@@ -41,10 +44,10 @@ def begin(folder: Path) -> str:
 
 
 def current(folder: Path) -> str:
-    """The newest fence; empty where nobody has started."""
+    """The newest fence; empty where nobody has started, and where something else than a fence lies in its place."""
     try:
-        text = (folder / FENCE).read_text(encoding="ascii")
-    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        text = read_bytes(folder / FENCE, LONGEST).decode("ascii")
+    except (DataError, UnicodeDecodeError):
         return ""
     number, _, word = text.partition("-")
     return text if number.isdecimal() and len(number) < 10 and word else ""

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dermae_bench.durable import write_text
+from dermae_bench.bounded.memos import kept, write_memo
 from dermae_bench.store.artifacts import KINDS, Store
 from dermae_bench.store.manifests import Damaged
 
@@ -89,22 +88,15 @@ class Index:
         return sorted(found, key=lambda entry: (-entry.when, entry.key))
 
     def _load(self) -> dict[str, dict[str, list[Any]]]:
-        try:
-            digest, _, body = self.path.read_bytes().partition(b"\n")
-            if hashlib.sha256(body).hexdigest().encode() != digest:
-                return {}
-            about = json.loads(body)
-        except (OSError, ValueError):
-            return {}
-        return about["kinds"] if about["version"] == VERSION else {}
+        about = kept(self.path)
+        return about["kinds"] if about is not None and about["version"] == VERSION else {}
 
     def save(self) -> None:
         """Keep what was learnt for the next command."""
         if not self._changed or self._known is None:
             return
         kinds = {kind: self._known[kind] for kind in KINDS if kind in self._known}
-        body = json.dumps({"version": VERSION, "kinds": kinds}, separators=(",", ":"))
         # a cache folder that is full or read-only: the next look takes as long as this one
         with contextlib.suppress(OSError):
-            write_text(self.path, f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}", durable=False)
+            write_memo(self.path, {"version": VERSION, "kinds": kinds})
             self._changed = False

@@ -137,9 +137,13 @@ def _read(path: Path) -> dict[str, Any]:
 def is_locked(path: Path) -> bool:
     """Whether some process holds the kernel lock of a file; False where there is no such file."""
     try:
-        handle = os.open(path, os.O_RDONLY)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+        # without O_NONBLOCK, opening a pipe that nobody writes into waits for ever
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        # a link that leads in a circle can be locked by nobody
+        if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+            return False
+        raise
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

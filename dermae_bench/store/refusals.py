@@ -48,7 +48,7 @@ def refused(error: OSError, root: Path, needed: int | None = None) -> StorageErr
     if error.errno in FULL and inodes_ran_out(root):
         what += ": no more files can be made there (no inode is free)"
     facts = [f"{mebibytes(free_bytes(root))} MiB free"]
-    if needed is not None:
+    if needed is not None and error.errno in FULL:
         facts.insert(0, f"about {mebibytes(needed)} MiB needed")
     return StorageError(f"cannot {verb} {place}: {what} ({', '.join(facts)})", hint=_HINTS.get(error.errno or 0, AGAIN))
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dermae_bench.durable import TEMPORARY, remove_tree, rename
+from dermae_bench.durable import TEMPORARY, everything_below, remove_tree, rename
 from dermae_bench.store import fences
 from dermae_bench.store.artifacts import KINDS, Store
 from dermae_bench.store.index import KEY
@@ -113,19 +114,17 @@ def remove(store: Store, item: Item) -> bool:
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files below a folder; links count as themselves. What goes meanwhile counts 0."""
     try:
-        with os.scandir(path) as entries:
-            return sum(size_of(Path(e)) if e.is_dir(follow_symlinks=False) else _bytes(e) for e in entries)
-    except NotADirectoryError:
-        return path.lstat().st_size
+        about = path.lstat()
     except FileNotFoundError:
         return 0
-
-
-def _bytes(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat(follow_symlinks=False).st_size
-    except FileNotFoundError:
-        return 0
+    if not stat.S_ISDIR(about.st_mode):
+        return about.st_size
+    total = 0
+    for inside, name, is_folder in everything_below(path):
+        if not is_folder:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.stat(name, dir_fd=inside, follow_symlinks=False).st_size
+    return total
 
 
 def _item(what: str, path: Path, key: str = "", kind: str = "", name: str = "") -> Item:

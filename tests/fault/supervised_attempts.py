@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,60 @@ def stubborn(folder: Path) -> None:
     time.sleep(60)
 
 
+def stops(folder: Path) -> None:
+    """Stops the server, with a daemon beside it, and stays."""
+    begin_daemon(folder, lambda: time.sleep(60))
+    os.kill(os.getppid(), signal.SIGSTOP)
+    (folder / "stopped").write_text("yes")
+    time.sleep(60)
+
+
+def halts(folder: Path) -> None:
+    """Stops the server and comes to an end, which nobody then sees."""
+    os.kill(os.getppid(), signal.SIGSTOP)
+
+
+def fetters(folder: Path) -> None:
+    """A daemon of no known group stops the server again and again."""
+    server = os.getppid()
+
+    def stop() -> None:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            os.kill(server, signal.SIGSTOP)
+
+    begin_daemon(folder, stop)
+    time.sleep(60)
+
+
+def hoards(folder: Path) -> None:
+    """A daemon of no known group takes 200 MiB."""
+
+    def take() -> None:
+        block = bytearray(b"x") * (200 << 20)
+        time.sleep(60)
+        assert len(block)
+
+    begin_daemon(folder, take)
+    time.sleep(5)
+
+
+def begin_daemon(folder: Path, act: Callable[[], None]) -> None:
+    """Fork twice with a session in between, and note who was born."""
+    middle = os.fork()
+    if middle == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.setsid()
+            (folder / "daemon.new").write_text(str(os.getpid()))
+            (folder / "daemon.new").rename(folder / "daemon")
+            act()
+        os._exit(0)
+    os.waitpid(middle, 0)
+    while not (folder / "daemon").exists():
+        time.sleep(0.002)
+
+
 def grows(folder: Path) -> None:
     """Takes 200 MiB, and keeps them for a while."""
     block = bytearray(b"x") * (200 << 20)
@@ -151,8 +205,20 @@ BEHAVIOURS: Mapping[str, Any] = {
     function.__name__: function
     for function in (
         nothing, short, slow, hangs, steps, second, stubborn, grows, once, prints, meddles,
+        stops, halts, fetters, hoards,
     )
 }  # fmt: skip
+
+
+def folder_of(root: Path, name: str) -> Path:
+    """As the executor leaves it to an attempt."""
+    found = stage(name)
+    store = Store(root / "store")
+    folder = store.attempt_folder(found.key)
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {"kind": found.kind, "key": found.key, "name": found.name, "parts": found.parts, "store": str(store.root)}
+    (folder / "spec.json").write_text(json.dumps(about))
+    return folder
 
 
 class Shown:

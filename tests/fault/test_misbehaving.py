@@ -35,6 +35,10 @@ ENDS = {
     "kill-parent": ("lost", ""),
     "hog": ("oom", "limited to 2 GiB"),
     "out-of-memory": ("oom", "memory"),
+    "pipe-status": ("timeout", ""),
+    "pipe-fence": ("", ""),
+    "folder-fence": ("", ""),
+    "link-self": ("", ""),
     "diverge": ("diverged", "step 2"),
     "stops-early": ("crashed", "2 of 6 steps"),
     "wants-more": ("crashed", "not registered"),
@@ -43,7 +47,7 @@ ENDS = {
 RETURNS = ("no-tensor", "wrong-shape", "not-finite", "integers")
 GOES_ON = (
     "daemon", "threads", "close-streams", "chdir", "random-state", "default-dtype", "process-state", "print-much",
-    "write-outside", "replace-logs",
+    "write-outside", "replace-logs", "nest", "folder-result",
 )  # fmt: skip
 
 

@@ -9,9 +9,10 @@ import os
 import signal
 import subprocess
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from dermae_bench.plugin import unpickling
 
@@ -20,28 +21,29 @@ class Forked:
     """Stands in for `subprocess.Popen` where `plugin.weights` starts its child."""
 
     def __init__(
-        self, command: Sequence[str], *, stdin: int, stdout: int, stderr: int, cwd: Path, env: Mapping[str, str],
+        self, command: Sequence[str], *, stdin: int, stdout: int, stderr: IO[bytes], cwd: Path, env: Mapping[str, str],
         start_new_session: bool,
     ) -> None:  # fmt: skip
         assert command[1:3] == ["-I", "-B"] and start_new_session
-        assert stdout == stderr == subprocess.DEVNULL
+        assert stdout == subprocess.DEVNULL
         self.code: int | None = None
         self.pid = os.fork()
         if self.pid == 0:
-            self._be_child(command[-1], stdin, cwd, env)
+            self._be_child(command[-1], stdin, stderr.fileno(), cwd, env)
 
     @staticmethod
-    def _be_child(asked: str, stdin: int, cwd: Path, env: Mapping[str, str]) -> None:
+    def _be_child(asked: str, stdin: int, said: int, cwd: Path, env: Mapping[str, str]) -> None:
         try:
             os.setsid()
             silent = os.open(os.devnull, os.O_RDWR)
-            for number, source in ((0, stdin), (1, silent), (2, silent)):
+            for number, source in ((0, stdin), (1, silent), (2, said)):
                 os.dup2(source, number)
             os.chdir(cwd)
             os.environ.clear()
             os.environ.update(env)
             unpickling.main(asked)
         except BaseException:
+            os.write(2, traceback.format_exc().encode())
             os._exit(1)
         os._exit(0)
 

@@ -83,6 +83,12 @@ def test_a_child_that_dies_is_a_reason(tmp_path: Path, canary: Path, monkeypatch
         patch.setattr("dermae_bench.plugin.unpickling.convert", lambda *_, **__: os.kill(os.getpid(), 9))
         assert "its reader ended with signal 9" in refusal(tmp_path / "w.pt")
     with monkeypatch.context() as patch:
+        # no fault of the file, and it is not blamed for it
+        patch.setattr("dermae_bench.plugin.unpickling.convert", lambda *_, **__: 1 / 0)
+        told = refusal(tmp_path / "w.pt")
+        assert "its reader failed with exit code 1: ZeroDivisionError: division by zero" in told
+        assert "more than tensors" not in told
+    with monkeypatch.context() as patch:
         patch.setattr("dermae_bench.plugin.conversions.SECONDS", 1)
         patch.setattr("dermae_bench.plugin.unpickling.convert", lambda *_, **__: time.sleep(30))
         assert "was not read within 1 s" in refusal(tmp_path / "w.pt")

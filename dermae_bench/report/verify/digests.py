@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from dermae_bench.durable import digest_file, write_text
+from dermae_bench.durable import digest_file
+from dermae_bench.report.listed import write_changed
 from dermae_bench.report.real_pictures import FOLDER
 from dermae_bench.report.verify.findings import Report
 from dermae_bench.report.verify.reading import plain, read_text
@@ -16,6 +17,8 @@ SUMS = "SHA256SUMS"
 ASIDE = ("report.html", f"{FOLDER}/")
 """Files and folders that git does not keep: their lines are comments, so that `sha256sum -c` passes without them."""
 TOPIC = "files"
+DEEPEST = 8
+"""Folders below the results folder."""
 
 _HEAD = f"""\
 # SHA-256 of every file here: `sha256sum -c {SUMS}`, or `dermae-bench verify`, which computes the numbers again, too.
@@ -25,31 +28,55 @@ _LINE = re.compile(r"(?P<aside># )?(?P<digest>[0-9a-f]{64})  (?P<name>[^\\\n]+)"
 
 
 def write_digests(folder: Path) -> bool:
-    """Bring the list up to date with the files of `folder`, as the last thing that is written there.
+    """Bring the list up to date with the plain files of `folder`, as the last thing that is written there.
 
     Returns:
         whether its bytes changed.
     """
     lines = []
     for name in sorted(members(folder)):
+        if plain(folder, name) is not None:
+            continue
         line = f"{'# ' if name.startswith(ASIDE) else ''}{digest_file(folder / name)}  {name}"
         # a name that breaks the list is nobody's here; `verify` names it as not listed
         if _LINE.fullmatch(line) is not None:
             lines.append(f"{line}\n")
     text, path = _HEAD + "".join(lines), folder / SUMS
-    if path.is_file() and path.read_bytes() == text.encode():
-        return False
-    write_text(path, text)
-    return True
+    return write_changed(path, text.encode())
+
+
+def strangers(folder: Path) -> dict[str, str]:
+    """Name -> what is wrong with it, of all that lies in the folder and is no plain file: no digest stands for it."""
+    told = ((name, plain(folder, name)) for name in sorted(members(folder)))
+    return {name: problem for name, problem in told if problem is not None}
 
 
 def members(folder: Path) -> list[str]:
-    """Relative names of all files and links in the folder but the list itself; no link is followed."""
-    found = []
-    for place, folders, files in os.walk(folder):
-        links = [name for name in folders if Path(place, name).is_symlink()]
-        found += [Path(place, name).relative_to(folder).as_posix() for name in (*files, *links)]
-    return [name for name in found if name != SUMS]
+    """Relative names of all files and links in the folder but the list itself; no link is followed.
+
+    Folders more than `DEEPEST` deep, and those that cannot be read, are named in place of what is in them.
+
+    Raises:
+        OSError: the folder itself cannot be read.
+    """
+    found, left = [], [(folder, "", 0)]
+    while left:
+        place, before, depth = left.pop()
+        try:
+            with os.scandir(place) as entries:
+                inside = list(entries)
+        except OSError:
+            if place == folder:
+                raise
+            found.append(before[:-1])
+            continue
+        for entry in inside:
+            name = f"{before}{entry.name}"
+            if entry.is_dir(follow_symlinks=False) and depth < DEEPEST:
+                left.append((Path(entry.path), f"{name}/", depth + 1))
+            elif name != SUMS:
+                found.append(name)
+    return found
 
 
 def check_digests(folder: Path, report: Report) -> None:

@@ -12,6 +12,8 @@ from dermae_bench.errors import FAILED, INCONCLUSIVE, OK, BenchError
 MOST = 1_000
 """Findings of one topic that are kept; how many there were is counted."""
 
+STORE = "store"
+"""Topic of what is wrong with entries of the store, and not with the folder."""
 UNUSABLE = (
     ValueError,
     TypeError,

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from dermae_bench.report.escape import json_ascii, visible
-from dermae_bench.report.verify.findings import Finding, Report
+from dermae_bench.report.verify.findings import STORE, Finding, Report
 
 SHOWN = 12
 """Findings of one topic, and things left unchecked, that are printed; JSON has more."""
@@ -52,7 +52,10 @@ def verdict(report: Report) -> str:
     """The outcome in one line."""
     differ = sum(report.counts.values())
     if differ:
-        return f"{report.folder}: {differ:,} differences: its numbers are not what its evidence gives"
+        found = f"{report.folder}: {differ:,} difference{'s' if differ > 1 else ''}"
+        if {*report.counts} == {STORE} and not report.left:
+            return f"{found}, all in the store behind it: its numbers are what its evidence gives"
+        return f"{found}: its numbers are not what its evidence gives"
     if report.left:
         return f"{report.folder}: inconclusive: nothing differs, but {report.left:,} numbers are not checked"
     unchecked = sum(item.numbers for item in report.unchecked)

@@ -12,7 +12,7 @@ from dermae_bench.durable import digest_file, digest_of
 from dermae_bench.plugin.splits import Placement, split_digest
 from dermae_bench.report.escape import public
 from dermae_bench.report.evidence import IMAGES, PREDICTIONS, SCORED_SPLITS, Evidence
-from dermae_bench.report.verify.findings import UNUSABLE, Report, why
+from dermae_bench.report.verify.findings import STORE, UNUSABLE, Report, why
 from dermae_bench.report.verify.provenance import KEY, KINDS, Provenance
 from dermae_bench.report.verify.reading import plain, read_table
 from dermae_bench.store.artifacts import Store
@@ -21,7 +21,7 @@ from dermae_bench.store.manifests import MANIFEST, Damaged, Manifest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TOPIC = "store"
+TOPIC = STORE
 
 
 class Entries:
@@ -81,6 +81,9 @@ class Entries:
             if problem is not None:
                 self.report.differs(TOPIC, f"{place}/{name}", problem)
                 wrong += 1
+        if wrong:
+            again = f"`dermae-bench run` with its suite and --force '{manifest.name}' makes it again"
+            self.report.note(f"{place} is damaged; no stage that is to be done reads it, so {again}")
         return None if wrong else manifest
 
 

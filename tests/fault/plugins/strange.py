@@ -161,6 +161,39 @@ def replace_logs() -> None:
         os.mkfifo(name)
 
 
+def pipe_status() -> None:
+    """A pipe that nobody writes into, and no further sign of life."""
+    Path("status.json").unlink(missing_ok=True)
+    os.mkfifo("status.json")
+    time.sleep(1000)
+
+
+def pipe_fence() -> None:
+    Path("fence").unlink(missing_ok=True)
+    os.mkfifo("fence")
+
+
+def folder_fence() -> None:
+    Path("fence").unlink(missing_ok=True)
+    Path("fence").mkdir()
+
+
+def folder_result() -> None:
+    Path("result.json").mkdir()
+
+
+def link_self() -> None:
+    here = Path.cwd()
+    shutil.rmtree(here, ignore_errors=True)
+    here.symlink_to(here.name)
+
+
+def nest() -> None:
+    for _ in range(3000):
+        Path("a").mkdir()
+        os.chdir("a")
+
+
 def kill_parent() -> None:
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(1000)
@@ -183,13 +216,15 @@ ENDS: dict[str, Callable[[], None]] = {
     "segfault": segfault, "abort": abort, "recurse": recurse, "loop": loop, "hold-the-lock": hold_the_lock,
     "deadlock": deadlock, "ignore-signals": ignore_signals, "delete-folder": delete_folder,
     "forge-result": forge_result, "forge-manifest": forge_manifest, "kill-parent": kill_parent, "hog": hog,
-    "out-of-memory": run_out_of_memory,
+    "out-of-memory": run_out_of_memory, "pipe-status": pipe_status, "pipe-fence": pipe_fence,
+    "folder-fence": folder_fence, "link-self": link_self,
 }  # fmt: skip
 """What a fit does not survive."""
 GOES_ON: dict[str, Callable[[], None]] = {
     "daemon": daemon, "threads": threads, "close-streams": close_streams, "chdir": chdir,
     "random-state": random_state, "default-dtype": default_dtype, "process-state": process_state,
     "print-much": print_much, "write-outside": write_outside, "replace-logs": replace_logs,
+    "nest": nest, "folder-result": folder_result,
 }  # fmt: skip
 """What a fit may survive, with an artifact like that of one that behaves."""
 

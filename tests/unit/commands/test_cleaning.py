@@ -106,9 +106,10 @@ def test_a_living_run_is_listed_and_kept(bench: Any, store: Store, full: dict[st
 
 def test_list_tells_what_failed_and_what_lies_aside(bench: Any, full: dict[str, str]) -> None:
     answer = bench("list")
-    assert "failed: 1; the last one, 2" in answer.out
+    assert "failed: 1, the last ones first; look: dermae-bench show KEY" in answer.out
+    assert f"  {full['failed'][:12]}  2" in answer.out
     assert "train/f: it broke" in answer.out
-    assert f"dermae-bench show {full['failed'][:12]}" in answer.out
+    assert "begun and broken off: 1; the same `run` goes on with them" in answer.out
     assert "quarantine: 1, 2." in answer.out
     (row,) = json.loads(bench("list", "--stages", "--format", "json").out)
     assert (row["key"], row["name"], row["bytes"]) == (full["done"], "train/1", 1000)

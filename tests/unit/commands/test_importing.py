@@ -83,3 +83,13 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path: Path, file: str, out:
         import_weights_file(tmp_path / file, tmp_path / out, trusted=False)
     assert caught.value.exit_code == 2
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_relative_places_are_imported_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader is a process of its own, which stands in another folder."""
+    torch.save({"a": torch.ones(3)}, tmp_path / "w.pth")
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert import_weights_file(Path("w.pth"), Path("w.safetensors"), trusted=False) == 0
+    assert import_weights_file(Path("w.pth"), Path("sub/w.safetensors"), trusted=False) == 0
+    assert torch.equal(load_file("sub/w.safetensors")["a"], torch.ones(3))

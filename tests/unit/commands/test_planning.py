@@ -154,7 +154,10 @@ def test_too_small_a_disk_is_told_before_anything_is_done(store: Store, monkeypa
     fits = stage("sample", "sample/x", steps=2, disk_bytes=2**29)
     assert "warning" not in printed(store, "table", fits)
     refused = " ".join(printed(store, "table", replace(fits, disk_bytes=2**30)).split())
-    assert f"warning: about 1.25 GiB are needed in {store.root}, but 1 GiB are free: `run` refuses to start" in refused
+    assert (
+        f"warning: about 1 GiB are needed in {store.root} and 256 MiB to spare, but 1 GiB are free: `run` refuses"
+        in refused
+    )
     cost, train = stage("cost", "cost/x"), stage("train", "train/x", steps=1)
     prepare = replace(stage("prepare", "prepare/x", disk_bytes=2**29), scratch_bytes=2**29)
     assert "`run` refuses to start" in " ".join(printed(store, "table", prepare).split())

@@ -83,6 +83,17 @@ def test_requests_that_come_before_it_is_ready_are_kept(driver, start):
     assert sorted(words["ended"] for words in heard if "ended" in words) == ["a", "b", "c"]
 
 
+def test_it_answers_and_a_sigcont_of_anybody_changes_nothing(driver, start):
+    attempt = read_pid(start("a", "sleeps"), "pid")
+    for pid in (driver.server.pid, attempt):
+        os.kill(pid, signal.SIGCONT)
+    driver.say(ask="a")
+    while "here" not in (heard := driver.hear()):
+        pass
+    assert heard == {"here": "a"}
+    assert alive(attempt)
+
+
 @pytest.mark.parametrize("how", ["hang up", "SIGTERM"])
 def test_its_end_takes_groups_and_daemons_along(driver, start, how):
     folders = {name: start(name, name) for name in ("waits_with_a_grandchild", "waits_with_a_daemon")}
@@ -104,18 +115,17 @@ def test_a_server_whose_driver_leaves_during_the_imports_leaves_too(driver):
     assert driver.server.wait(PATIENCE) == 0
 
 
-def test_a_daemon_that_an_older_attempt_may_have_begun_is_left_to_it(driver, start):
-    older = start("older", "waits_for_go")
-    read_pid(older, "pid")
-    # start times are told in ticks of 10 ms
-    time.sleep(0.05)
+def test_a_daemon_ends_with_its_attempt_though_an_older_one_goes_on(driver, start):
+    mine = start("older", "waits_with_a_daemon")
+    older = [read_pid(mine, "pid"), read_pid(mine, "daemon")]
     daemon = read_pid(start("younger", "leaves_a_daemon"), "daemon")
+    assert eventually(lambda: not alive(daemon))
     while driver.hear().get("ended") != "younger":
         pass
-    time.sleep(0.05)
-    assert alive(daemon)
-    (older / "go").touch()
-    assert eventually(lambda: not alive(daemon))
+    assert all(alive(pid) for pid in older)
+    driver.hang_up()
+    assert driver.server.wait(PATIENCE) == 0
+    assert not any(alive(pid) for pid in older)
 
 
 def test_a_daemon_of_an_older_attempt_ends_while_a_younger_one_goes_on(driver, start):

@@ -11,7 +11,7 @@ import pytest
 from dermae_bench.execute.attempt import _ended_from_outside, _out_of_memory
 from dermae_bench.execute.endings import judge, read_result, tail
 from dermae_bench.execute.local import Ended
-from dermae_bench.execute.memory import OomKills, counters, group_memory
+from dermae_bench.execute.memory import OomKills, counters, memory_of
 from dermae_bench.execute.processes import attempt_environment
 from dermae_bench.execute.watching import Clock, Watch, read_status, where
 from dermae_bench.suite.resources import Limits
@@ -63,10 +63,10 @@ def test_wall_time_is_told_with_both_numbers(tmp_path: Path) -> None:
 
 def test_memory_of_this_group_is_found_and_shared_pages_are_shared() -> None:
     group = os.getpgid(0)
-    plain = group_memory(group, 1 << 60)
+    plain = memory_of(group, 1 << 60)
     assert plain > 10 << 20
-    assert 0 < group_memory(group, 0) <= plain
-    assert group_memory(2**22 + 1, 0) == 0
+    assert 0 < memory_of(group, 0) <= plain
+    assert memory_of(2**22 + 1, 0) == 0
 
 
 @pytest.mark.parametrize(

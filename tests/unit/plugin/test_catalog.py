@@ -154,7 +154,8 @@ def test_what_a_plugin_prints_reaches_nobody(write: Write, catalog: Catalog, cap
 
 
 def test_a_plugin_that_hangs_is_given_up(write: Write, catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "SECONDS", 1.5)
+    monkeypatch.setattr(asking, "CARD_SECONDS", 1.5)
+    monkeypatch.setattr(asking, "_LOOK_SECONDS", 0.1)
     write("share")
     write("waits", top="import time; time.sleep(60)")
     shared, waiting = catalog.cards([catalog.reference("share"), catalog.reference("waits")])

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from example_boards import boards, classifier, example, generator
 
+from dermae_bench.errors import UserError
 from dermae_bench.report.escape import width_of
 from dermae_bench.report.export import files, terminal_table, write
 from dermae_bench.report.leaderboard import frame, table
@@ -63,6 +64,24 @@ def test_what_a_former_report_wrote_and_this_one_does_not_is_removed_and_nothing
     assert found == NAMES | pictures | mine | {"figures/.written"}
     write(dataclasses.replace(bare, figures=()), tmp_path)
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"mine.png", "samples-2.png"}
+
+
+@pytest.mark.parametrize("name", ["figures", "real-images"])
+def test_a_link_in_place_of_a_folder_of_pictures_is_refused_before_anything_is_written(
+    tmp_path: Path, name: str
+) -> None:
+    folder, outside = tmp_path / "results", tmp_path / "outside"
+    folder.mkdir()
+    outside.mkdir()
+    (folder / name).symlink_to(outside)
+    with pytest.raises(UserError, match=f"{name} is a link"):
+        write(boards(generator("g", 1.0)), folder)
+    assert [path.name for path in folder.iterdir()] == [name] and not list(outside.iterdir())
+    # the whole folder may be one
+    (folder / name).unlink()
+    (tmp_path / "link").symlink_to(folder)
+    assert write(boards(generator("g", 1.0)), tmp_path / "link")
+    assert (folder / "generators.csv").is_file()
 
 
 def test_a_forged_list_of_written_files_removes_nothing_outside_the_folder(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -108,3 +109,34 @@ def test_a_board_is_made_once_for_each_width(
         monkeypatch.setenv("COLUMNS", columns)
         publishing.publish(cast("publishing.Session", session), "table")
     assert made == [100, 120, 100, 120]
+
+
+def test_a_memo_of_which_any_byte_changed_is_not_believed_and_pipes_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[int] = []
+
+    def build(session: Any, folder: Path, width: int) -> dict[str, str]:
+        made.append(width)
+        folder.mkdir(exist_ok=True)
+        (folder / "file").write_text("same")
+        return {"generators": "fid 0.615", "classifiers": "", "facts": ""}
+
+    monkeypatch.setattr(publishing, "_build", build)
+    monkeypatch.setattr(publishing, "_state", lambda session: "one")
+    session = SimpleNamespace(store=SimpleNamespace(root=tmp_path / "store"), folder=tmp_path / "suite", stages=())
+    publishing.publish(cast("publishing.Session", session), "table")
+    (memo,) = (tmp_path / "store" / "boards").iterdir()
+    whole = memo.read_bytes()
+    assert publishing._unchanged(memo, "one", session.folder)
+    for place in range(len(whole)):
+        memo.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert publishing._unchanged(memo, "one", session.folder) == {}
+    memo.write_bytes(whole.replace(b"0.615", b"0.915"))
+    os.mkfifo(session.folder / "pipe")
+    capsys.readouterr()
+    publishing.publish(cast("publishing.Session", session), "table")
+    told = capsys.readouterr()
+    assert "0.615" in told.out and "0.915" not in told.out and len(made) == 2
+    assert "pipe (it is no file)" in told.err and told.err.count("\n") == 1
+    assert publishing._unchanged(memo, "one", session.folder)
