@@ -7,6 +7,8 @@ from pathlib import Path
 
 from runs import Unbroken, Zygote, boards, committed, names_of, tracebacks, untidy
 
+from tests.counting import record_count
+
 RUN = ("run", "small.yaml")
 MOST_POINTS = 400
 """Of one stage, start and publication of its run included; more means that a stage never gets done."""
@@ -50,7 +52,7 @@ def _one(
         code = run_with(zygote, folder, fault.replace("K", str(point)), *words)
         assert code in codes | {0}, (folder / "said.log").read_text()
         now = committed_inodes(folder)
-        assert held.items() <= now.items(), f"finished stages were lost or done again: {held.keys() - now.keys()}"
+        none_lost(held, now)
         assert all(unbroken.stages[place] == files for place, files in committed(folder).items())
         if code == 0:
             return
@@ -67,12 +69,19 @@ def committed_inodes(folder: Path) -> dict[str, int]:
     return {place: (store / place / "manifest.json").stat().st_ino for place in committed(folder)}
 
 
+def none_lost(before: dict[str, int], now: dict[str, int]) -> None:
+    """What was finished is there as it was; counted, so that the session prints that it was looked at."""
+    lost = before.items() - now.items()
+    record_count("finished stages lost or done again", len(lost))
+    assert not lost
+
+
 def all_is_well(zygote: Zygote, folder: Path, unbroken: Unbroken) -> None:
     """The same command again, without a fault: as if nothing had ever happened."""
     held = committed_inodes(folder)
     assert zygote.code(zygote.start(folder, *RUN)) == 0, (folder / "said.log").read_text()
     assert boards(folder) == unbroken.boards
     assert committed(folder) == unbroken.stages
-    assert held.items() <= committed_inodes(folder).items(), "finished stages were done again"
+    none_lost(held, committed_inodes(folder))
     assert not untidy(folder)
     assert tracebacks(folder) == 0, (folder / "said.log").read_text()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from everywhere import RUN, all_is_well, committed_inodes, faults_everywhere, run_with
+from everywhere import RUN, all_is_well, committed_inodes, faults_everywhere, none_lost, run_with
 from killed import Kill, recorded, recording
 from runs import PLUGINS, Unbroken, Zygote, boards, committed, kill_all, tracebacks, untidy
 
@@ -112,7 +112,7 @@ def test_five_cold_runs_that_are_killed(unbroken: Unbroken, own_cache: Path, fre
             assert cold(folder, own_cache).wait(300) == 0
             assert boards(folder) == unbroken.boards
             assert committed(folder) == unbroken.stages
-            assert held.items() <= committed_inodes(folder).items(), "finished stages were done again"
+            none_lost(held, committed_inodes(folder))
             assert not untidy(folder)
             assert tracebacks(folder) == 0
         kill.count()
