@@ -87,6 +87,9 @@ def attempt(folder: Path) -> None:
             result = _do(folder, spec, store, spec.get("fence") or store.begin(spec["key"]))
     except StillWorking as error:
         result = {"ok": False, "category": "lost", "reason": encodable(str(error)), "phase": "start", "traceback": ""}
+    except OSError as error:
+        # the lock itself: no folder, no handle, a disk that refuses
+        result = {"ok": False, "phase": "start", **_told(error, store.root)}
     # not flushed: after a power cut nobody waits for it, and what is finished is told by the manifest
     write_text(folder / "result.json", json.dumps(result), durable=False)
 
@@ -100,11 +103,11 @@ def _do(folder: Path, spec: dict[str, Any], store: Store, fence: str) -> dict[st
     started = time.monotonic()
     spec = {**spec, "fence": fence}
     out = folder / "out"
-    remove_tree(out)
-    out.mkdir()
     context = _Timed(folder=folder, spec=spec, out=out, stop=_StopFlag())
     result: dict[str, Any]
     try:
+        remove_tree(out)
+        out.mkdir()
         function = getattr(import_module(f"dermae_bench.execute.stages.{spec['kind']}"), spec["kind"])
         summary = function(context)
         _check_unchanged(spec)

@@ -22,6 +22,8 @@ from dermae_bench.execute.logs import LOGS
 
 CANNOT_START = 71
 """Exit code (EX_OSERR) of an attempt whose process could not be made or could not open its logs."""
+TELL_STACKS = signal.SIGUSR2
+"""Asks an attempt to print where each of its threads is, into its stderr.log."""
 _SET_DEATH_SIGNAL = 1
 _SET_SUBREAPER = 36
 
@@ -68,6 +70,8 @@ def be_attempt(
         # a crash is told by its traceback; a core file of gigabytes would land among the results
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
         faulthandler.enable(file=2)
+        # told from C, so also by one that holds the interpreter's lock; the driver asks before it ends a silent attempt
+        faulthandler.register(TELL_STACKS, file=2, all_threads=True)
         if before is not None:
             before()
         code = 1

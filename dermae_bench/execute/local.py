@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from dermae_bench.errors import BenchError
+from dermae_bench.execute.child import TELL_STACKS
 from dermae_bench.execute.logs import LOG_BYTES, shorten_all
 from dermae_bench.execute.memory import OomKills
 from dermae_bench.execute.processes import Alone, Forked, ServerDied, attempt_environment
@@ -47,6 +48,8 @@ PRELOAD = (
 
 TICK_SECONDS = 0.2
 """How often limits are looked at while attempts run."""
+STACKS_SECONDS = 0.2
+"""What an attempt over its limit has to say where its threads are, before it is asked to leave."""
 FAILED_STARTS = 2
 """After how many servers in a row that died while importing the backend gives up."""
 
@@ -83,6 +86,8 @@ class _Attempt:
     reason: str | None = None
     """Why it was killed, if it was."""
     told: str = ""
+    leave_at: float | None = None
+    """When it is asked to leave, having been asked where it is; by the driver's clock."""
     kill_at: float | None = None
     """When it was asked to leave and has to be gone, by the driver's clock."""
 
@@ -287,6 +292,9 @@ class LocalBackend:
     def _hold_limits(self) -> None:
         now = self._clock.now()
         for name, known in list(self._attempts.items()):
+            if known.leave_at is not None and now >= known.leave_at:
+                known.leave_at = None
+                self._signal(name, known, signal.SIGTERM)
             if known.kill_at is not None and now >= known.kill_at:
                 self._signal(name, known, signal.SIGKILL)
             elif known.watch is not None and known.reason is None:
@@ -302,8 +310,12 @@ class LocalBackend:
             # the machine cannot wait
             self._signal(name, known, signal.SIGKILL)
         else:
-            known.kill_at = now + GRACE_SECONDS
-            self._signal(name, known, signal.SIGTERM)
+            # not both signals at once: where nobody handles SIGTERM, it would end what has not spoken yet
+            known.leave_at, known.kill_at = now + STACKS_SECONDS, now + GRACE_SECONDS
+            if known.pid is not None:
+                # to it alone: what it started knows no such question, and would die of it
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(known.pid, TELL_STACKS)
 
 
 def _kill_group(pid: int | None) -> None:

@@ -73,7 +73,8 @@ def slow(folder: Path) -> None:
 def hangs(folder: Path) -> None:
     tell(folder, 7)
     # PyDLL does not release the global lock: no handler, no thread runs
-    ctypes.PyDLL(None).sleep(60)
+    # a pipe that nobody writes into: unlike sleep(3), read(2) goes on after a signal
+    ctypes.PyDLL(None).read(os.pipe()[0], ctypes.create_string_buffer(1), 1)
 
 
 def steps(folder: Path) -> None:

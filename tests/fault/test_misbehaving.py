@@ -100,6 +100,9 @@ def check_ends(folder: Path, ways: dict[str, tuple[str, str]]) -> None:
         assert words in why[way]["reason"], (way, why[way]["reason"])
         assert why[way]["phase"] or way in {"forge-result", "kill-parent", "delete-folder"}, way
         assert shown[way]["status"] == "failed", way
+        if category == "timeout":
+            # in which function of the plugin it hung
+            assert "strange.py" in why[way]["traceback"], way
 
 
 @pytest.mark.slow

@@ -161,6 +161,9 @@ def test_a_hang_is_killed_and_slow_is_not(tmp_path: Path, backend: Kept) -> None
     assert (failure.name, failure.category, failure.phase) == ("train/hangs", "timeout", "fitting")
     assert "silence is limited to 0.8s; its last sign: fitting, step 7 of 400" in failure.reason
     assert failure.seconds < 10
+    # where it hung, though the interpreter's lock was held
+    assert "(most recent call first)" in failure.traceback
+    assert " in hangs" in failure.traceback
     assert [found.name for found in outcome.done] == ["train/slow"]
     assert began(tmp_path) == {"hangs": 1, "slow": 1}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import shutil
@@ -54,19 +55,19 @@ def structure(value: Any, chance: random.Random) -> Any:
     """One value somewhere inside taken out, doubled, moved or replaced."""
     places = list(_places(value))
     if not places:
-        return chance.choice(STRANGE)
+        return copy.deepcopy(chance.choice(STRANGE))
     holder, step = chance.choice(places)
     kind = chance.randrange(4)
     if kind == 0:
         del holder[step]
     elif kind == 1 and isinstance(holder, list):
-        holder.extend(holder[: chance.choice((1, len(holder)))])
+        holder.extend(copy.deepcopy(holder[: chance.choice((1, len(holder)))]))
     elif kind == 2:
         other, at = chance.choice(places)
         # a copy: a value inside itself is no JSON
         holder[step] = json.loads(json.dumps(other[at])) if step in holder or isinstance(holder, list) else None
     else:
-        holder[step] = chance.choice(STRANGE)
+        holder[step] = copy.deepcopy(chance.choice(STRANGE))
     return value
 
 

@@ -72,7 +72,8 @@ def loop() -> None:
 
 def hold_the_lock() -> None:
     # PyDLL keeps the interpreter's lock: no Python thread and no Python signal handler runs
-    ctypes.PyDLL(None).sleep(1000)
+    # a pipe that nobody writes into: unlike sleep(3), read(2) goes on after a signal
+    ctypes.PyDLL(None).read(os.pipe()[0], ctypes.create_string_buffer(1), 1)
 
 
 def deadlock() -> None:

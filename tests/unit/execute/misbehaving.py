@@ -98,7 +98,8 @@ def sleeps(folder: Path) -> None:
 def holds_the_interpreter(folder: Path) -> None:
     tell(folder, "pid", os.getpid())
     # PyDLL does not release the global lock: no Python signal handler, no thread runs
-    ctypes.PyDLL(None).sleep(60)
+    # a pipe that nobody writes into: unlike sleep(3), read(2) goes on after a signal
+    ctypes.PyDLL(None).read(os.pipe()[0], ctypes.create_string_buffer(1), 1)
 
 
 def ignores_termination(folder: Path) -> None:
