@@ -44,6 +44,8 @@ ENDS = {
     "wants-more": ("crashed", "not registered"),
 }
 """What it does -> how its fit's failure is classed, and what the reason says; empty: whatever fits."""
+UNSEEN = {"forge-result", "kill-parent", "delete-folder", "pipe-status", "link-self"}
+"""After these nobody can say in which phase it was."""
 RETURNS = ("no-tensor", "wrong-shape", "not-finite", "integers")
 GOES_ON = (
     "daemon", "threads", "close-streams", "chdir", "random-state", "default-dtype", "process-state", "print-much",
@@ -98,7 +100,7 @@ def check_ends(folder: Path, ways: dict[str, tuple[str, str]]) -> None:
         assert way in why, way
         assert why[way]["category"] == category or not category, (way, why[way])
         assert words in why[way]["reason"], (way, why[way]["reason"])
-        assert why[way]["phase"] or way in {"forge-result", "kill-parent", "delete-folder"}, way
+        assert why[way]["phase"] or way in UNSEEN, way
         assert shown[way]["status"] == "failed", way
         if category == "timeout":
             # in which function of the plugin it hung
