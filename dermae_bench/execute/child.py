@@ -54,6 +54,8 @@ def be_attempt(
             if os.getppid() != parent:
                 os._exit(CANNOT_START)
         adopt_orphans()
+        # a plugin that was edited twice within a second is compiled twice: bytecode is known by whole seconds alone
+        sys.dont_write_bytecode = True
         signal.set_wakeup_fd(-1)
         for number in (
             signal.SIGCHLD,

@@ -133,7 +133,10 @@ def column_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(at, f"entry {first + 1} fills the same column already", "one set of params a suite")
     attributes: dict[str, int] = {}
     for at, entry in entries(suite, "subgroups"):
+        if not isinstance(at[-1], int):
+            # a mapping in the place of the list, which is told as such
+            continue
         attribute = entry.get("attribute") if isinstance(entry, dict) else entry
-        first = attributes.setdefault(str(attribute), int(at[-1]))
+        first = attributes.setdefault(str(attribute), at[-1])
         if first != at[-1] and isinstance(entry, dict):
             yield Finding(at, f"entry {first + 1} divides by {attribute!r} already", "one set of bands a suite")

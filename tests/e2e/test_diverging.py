@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,8 @@ WAYS = {
     "loss-minus-inf": "diverged at step 20: loss is not finite",
     "gradient": "diverged at step 20: gradient norm is not finite",
     "weight": "diverged at step 20: norm of the weights is not finite",
-    "worker-killed": "DataLoader worker",
+    # whichever notices first: the loader, or who reads from its worker
+    "worker-killed": "DataLoader worker|Connection reset",
     # what sends the worker's items dies in a thread of its own; only the time limit of the loader tells
     "shm-full": "DataLoader timed out",
     "logits": "logits that are not finite",
@@ -46,7 +48,7 @@ def test_a_diverged_row_names_its_step_and_a_second_run_goes_to_it_at_once(
         with (tmp_path / "results" / "tiny" / "classifiers.csv").open(newline="") as stream:
             rows = {row["classifier"]: row for row in csv.DictReader(stream) if row["classifier"] in ways}
         for how in ways:
-            assert WAYS[how] in rows[how]["reason"], how
+            assert re.search(WAYS[how], rows[how]["reason"]), (how, rows[how]["reason"])
             assert rows[how]["accuracy"] == "", how
             if how not in {"worker-killed", "shm-full", "logits"}:
                 steps = [int(line) for line in notes[how].read_text().split()]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -63,21 +65,27 @@ def cut(root: Path, flushed: Flushed, since: int, chance: random.Random) -> list
     away, given back to where it came from, or kept.
     """
     born = births(root)
+    # by inode: a block may have a second name, in the artifact that was made of it, and be flushed by that
+    whole = {
+        about.st_ino
+        for path, when in flushed.syncs.items()
+        if os.path.isfile(path) and when >= (about := os.stat(path)).st_mtime_ns  # noqa: PTH113, PTH116 (names)
+    }
     done = []
     # the deepest first: what a folder loses is lost before the folder itself
     for path in sorted(born, key=lambda name: (-name.count("/"), name)):
         place = Path(path)
         if not place.is_symlink() and place.is_file():
-            done += _bytes(place, flushed, since, chance)
+            done += _bytes(place, whole, since, chance)
         named = max(born[path], flushed.named.get(path, 0))
         if named > since and flushed.syncs.get(str(place.parent), 0) < named:
             done += _name(place, flushed, chance)
     return done
 
 
-def _bytes(place: Path, flushed: Flushed, since: int, chance: random.Random) -> list[str]:
-    written = place.stat().st_mtime_ns
-    if written <= since or flushed.syncs.get(str(place), 0) >= written or not place.stat().st_size:
+def _bytes(place: Path, whole: Collection[int], since: int, chance: random.Random) -> list[str]:
+    about = place.stat()
+    if about.st_mtime_ns <= since or about.st_ino in whole or not about.st_size:
         return []
     size = chance.choice([0, chance.randrange(place.stat().st_size), None])
     if size is None:

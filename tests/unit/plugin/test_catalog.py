@@ -87,6 +87,8 @@ def test_a_card_says_what_a_plugin_promises(write: Write, catalog: Catalog) -> N
 
 
 def test_cards_are_made_once_and_kept(write: Write, folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # what the children do with bytecode must not depend on who runs the tests
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     write("one")
     write("two")
     asked: list[int] = []
