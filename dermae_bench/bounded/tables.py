@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from dermae_bench.bounded.files import Unreadable, open_plain
+from dermae_bench.bounded.footers import values_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,7 +22,7 @@ MOST_GROUPS = 100_000
 """Row groups of a parquet file."""
 LONGEST_TEXT = 4_096
 """Bytes of one text in a table."""
-LARGEST_FOOTER = 1 << 26
+LARGEST_FOOTER = 1 << 24
 """Bytes of what a parquet file says of itself, text and containers each."""
 AT_ONCE = 1 << 16
 """Rows that are unpacked at once."""
@@ -46,9 +47,10 @@ def read_parquet(path: Path, kinds: Mapping[str, Kind] | None = None) -> pa.Tabl
     limits = {"thrift_string_size_limit": LARGEST_FOOTER, "thrift_container_size_limit": LARGEST_FOOTER}
     with open_plain(path, LARGEST_TABLE) as stream:
         try:
+            declared = values_of(stream, LARGEST_FOOTER)
             file = pq.ParquetFile(stream, **limits)
             schema = file.schema_arrow
-            problem = _declared(file.metadata) or _shape(schema)
+            problem = _declared(file.metadata, declared) or _shape(schema)
             if problem is not None:
                 raise Unreadable(path, problem)
             # a text that stands in a million rows is then held once
@@ -75,7 +77,7 @@ def read_parquet(path: Path, kinds: Mapping[str, Kind] | None = None) -> pa.Tabl
     return table
 
 
-def _declared(about: Any) -> str | None:
+def _declared(about: Any, declared: Sequence[int]) -> str | None:
     if about.num_columns > MOST_COLUMNS or about.num_row_groups > MOST_GROUPS:
         return f"it declares {about.num_columns:,} columns in {about.num_row_groups:,} groups"
     if not 0 <= about.num_rows <= MOST_ROWS:
@@ -84,10 +86,9 @@ def _declared(about: Any) -> str | None:
     unpacked = sum(max(group.total_byte_size, 0) for group in groups)
     if unpacked > LARGEST_TABLE:
         return f"it declares {unpacked:,} bytes; at most {LARGEST_TABLE:,} are read"
-    for column in range(about.num_columns):
-        values = sum(max(group.column(column).num_values, 0) for group in groups)
+    for number, values in enumerate(declared, 1):
         if values > MOST_VALUES:
-            return f"column {column + 1} declares {values:,} values; at most {MOST_VALUES:,} are read"
+            return f"column {number} declares {values:,} values; at most {MOST_VALUES:,} are read"
     return None
 
 
