@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import re
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dermae_bench.commands.printing import csv_row, echo, echo_json
+from dermae_bench.commands.printing import echo, echo_csv, echo_json
 from dermae_bench.commands.session import open_session
 from dermae_bench.errors import OK, StorageError, UserError
 from dermae_bench.report.escape import visible
@@ -115,9 +113,7 @@ def _print(store: Store, items: Sequence[Item], removed: Sequence[bool] | None, 
     if form == "json":
         echo_json({"bytes": sum(item.bytes for item in items), "items": rows})
     elif form == "csv":
-        writer = csv.DictWriter(sys.stdout, FIELDS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(csv_row, rows))
+        echo_csv(FIELDS, rows)
     else:
         _table(rows, removed)
 

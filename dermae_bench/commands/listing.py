@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dermae_bench.bounded.texts import read_json
-from dermae_bench.commands.printing import csv_row, echo, echo_json
+from dermae_bench.commands.printing import echo, echo_csv, echo_json
 from dermae_bench.commands.stored import contents, facts, finished
 from dermae_bench.errors import NOTHING_MATCHED, OK, DataError, DataMissing, UserError
 from dermae_bench.plugin.catalog import Card, Catalog
@@ -32,9 +30,7 @@ def list_results(results: Path, form: str) -> int:
     if form == "json":
         echo_json({"results": folders, **about})
     elif form == "csv":
-        writer = csv.DictWriter(sys.stdout, ["suite", *STATES, "unreadable"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(csv_row, folders))
+        echo_csv(["suite", *STATES, "unreadable"], folders)
     else:
         shown = [{name: "" if value is None else value for name, value in folder.items()} for folder in folders]
         _print(
@@ -82,9 +78,7 @@ def list_stages(results: Path, form: str) -> int:
     if form == "json":
         echo_json(rows)
     elif form == "csv":
-        writer = csv.DictWriter(sys.stdout, ["kind", "key", "days", "bytes", "name"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(csv_row, rows))
+        echo_csv(["kind", "key", "days", "bytes", "name"], rows)
     elif rows:
         shown = [{**r, "key": r["key"][:12], "size": size(r["bytes"]), "age": f"{r['days']:.1f} d"} for r in rows]
         _print(["kind", "key", "age", "size", "name"], shown)
@@ -146,9 +140,7 @@ def list_plugins(plugins_dir: Path | None, form: str) -> int:
     if form == "json":
         echo_json(rows)
     elif form == "csv":
-        writer = csv.DictWriter(sys.stdout, ["name", "kind", "state", "origin", "about"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(csv_row, rows))
+        echo_csv(["name", "kind", "state", "origin", "about"], rows)
     else:
         _print(["name", "kind", "state", "origin", "about"], rows)
     return OK if rows else NOTHING_MATCHED

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from dermae_bench.commands.costing import Costs, Yardstick
-from dermae_bench.commands.printing import LONGEST_LINE, csv_row
+from dermae_bench.commands.printing import LONGEST_LINE, echo_csv
 from dermae_bench.execute.choices import RESERVE, bytes_of
 from dermae_bench.plugin.catalog import cache_folder
 from dermae_bench.report.escape import json_ascii, visible
@@ -48,9 +47,7 @@ def print_plan(
     """Write one line a stage, totals, and what they rest on."""
     rows = describe(stages, store, yardstick)
     if form == "csv":
-        writer = csv.DictWriter(stream, list(FIELDS), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(csv_row, rows))
+        echo_csv(list(FIELDS), rows, stream)
         return
     if form == "json":
         about = {

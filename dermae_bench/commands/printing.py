@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 import click
 
@@ -52,6 +53,9 @@ def echo_json(value: Any, *, sort_keys: bool = False) -> None:
     click.echo(json_ascii(json.dumps(value, indent=1, sort_keys=sort_keys)))
 
 
-def csv_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row for a CSV file that no spreadsheet takes for a formula."""
-    return {name: csv_text(value) if isinstance(value, str) else value for name, value in row.items()}
+def echo_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], stream: IO[str] | None = None) -> None:
+    """Print rows, to standard output by default, as CSV in which no cell is a formula to a spreadsheet."""
+    writer = csv.DictWriter(stream or sys.stdout, list(columns), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: csv_text(value) if isinstance(value, str) else value for name, value in row.items()})
