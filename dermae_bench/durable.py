@@ -161,6 +161,13 @@ def _temporary(path: Path) -> Path:
             return temporary
 
 
+def let_others_read(path: Path) -> None:
+    """Give a file the mode that the umask gives new ones: some libraries write 0600, and a store may be shared."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
+
+
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Replace the file at `path` by `text` (UTF-8, newlines as given), atomically."""
     with replacing(path, durable=durable) as temporary:

@@ -31,6 +31,13 @@ class BenchError(Exception):
         return f"{self.message}\n  {self.hint}" if self.hint else self.message
 
 
+def brief(reason: str) -> str:
+    """One line of a reason that may have many: its first two, which say what and where or what to do, and a count."""
+    lines = [line.strip() for line in reason.splitlines() if line.strip()]
+    rest = f" (and {len(lines) - 2} more)" if len(lines) > 2 else ""
+    return "; ".join(line.rstrip(";") for line in lines[:2]) + rest
+
+
 class UserError(BenchError):
     """Something is wrong in what the user wrote: a suite, a flag, a path, a plugin's name."""
 
@@ -123,12 +130,20 @@ class Problem:
 
 
 class SuiteError(UserError):
-    """Everything that is wrong in a suite, at once."""
+    """Everything that is wrong in a suite, at once.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    Args:
+        more: whether something could not be checked, since it depends on what is wrong.
+    """
+
+    def __init__(self, problems: Sequence[Problem], *, more: bool = False) -> None:
         count = len(problems)
-        super().__init__(f"{count} error{'s' if count != 1 else ''} in the suite")
+        rest = "; once mended, what depends on them is checked as well" if more else ""
+        super().__init__(f"{count} error{'s' if count != 1 else ''} in the suite{rest}")
         self.problems = tuple(problems)
 
     def __str__(self) -> str:
+        if len(self.problems) == 1 and self.problems[0].place is None:
+            # it is about the file, not in it
+            return str(self.problems[0])
         return "\n".join([*(str(problem) for problem in self.problems), self.message])

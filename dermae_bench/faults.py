@@ -3,7 +3,8 @@
 With `DERMAE_FAULT` unset a point costs one comparison. Set, it is ``ACTION@K`` or ``ACTION@K+``: at the K-th point
 (from 1; ``+``: and at every later one), counted over all processes of a run that share the file `DERMAE_FAULT_COUNT`:
 
-- ``kill``: SIGKILL to the driver (`DERMAE_FAULT_DRIVER`, a process id) and to this process's group;
+- ``kill``: SIGKILL to the driver (`DERMAE_FAULT_DRIVER`, a process id, which a command sets to its own) and to this
+  process's group;
 - ``stop``: SIGSTOP to this process;
 - ``enospc``, ``edquot``, ``eio``, ``erofs``, ``eacces``, ``emfile``: the operating system's refusal, as an `OSError`;
 - ``count`` (no ``@``): nothing; only count.
@@ -70,6 +71,12 @@ def arm() -> None:
     """Read the environment again: a process that was forked from one without faults may have some of its own."""
     global _plan
     _plan = _read()
+
+
+def lead() -> None:
+    """Name this process, a command that begins, as the driver: attempts have groups of their own."""
+    if _plan is not None:
+        os.environ["DERMAE_FAULT_DRIVER"] = str(os.getpid())
 
 
 def point(kind: str, path: str | os.PathLike[str], source: str | os.PathLike[str] | None = None) -> None:

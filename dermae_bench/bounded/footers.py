@@ -1,4 +1,4 @@
-"""How many values a parquet file declares, from its footer alone.
+"""How many values and bytes a parquet file declares, from its footer alone.
 
 Arrow would tell, but where it is asked for a column's facts and finds them contradictory it ends the process, since
 that call of its lets no C++ exception through (seen in 26.0). Its reading of the values themselves does.
@@ -12,7 +12,7 @@ import os
 from io import BufferedReader
 from typing import Any
 
-_ROW_GROUPS, _COLUMNS, _FACTS, _VALUES = 4, 1, 3, 5
+_ROW_GROUPS, _COLUMNS, _FACTS, _VALUES, _UNPACKED = 4, 1, 3, 5, 6
 """Fields of FileMetaData, RowGroup, ColumnChunk and ColumnMetaData."""
 _TRUE, _FALSE, _BYTE, _SHORT, _INT, _LONG, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 _DEEPEST = 32
@@ -22,8 +22,8 @@ _TAIL = 8
 """Bytes behind the footer: its length, and `PAR1`."""
 
 
-def values_of(stream: BufferedReader, largest: int) -> list[int]:
-    """Values that each column declares, summed over the row groups; the stream is left anywhere.
+def declared_by(stream: BufferedReader, largest: int) -> list[tuple[int, int]]:
+    """(values, bytes of its pages unpacked) of each column, summed over the row groups; the stream is left anywhere.
 
     Args:
         largest: bytes of a footer that are read.
@@ -40,8 +40,11 @@ def values_of(stream: BufferedReader, largest: int) -> list[int]:
     stream.seek(size - _TAIL - length)
     try:
         about = _Thrift(stream.read(length)).value(_STRUCT, 0)
-        groups = [[column[_FACTS][_VALUES] for column in group[_COLUMNS]] for group in about[_ROW_GROUPS]]
-        return [sum(max(0, values) for values in columns) for columns in zip(*groups, strict=True)]
+        groups = [[column[_FACTS] for column in group[_COLUMNS]] for group in about[_ROW_GROUPS]]
+        return [
+            (sum(max(0, facts[_VALUES]) for facts in column), sum(max(0, facts[_UNPACKED]) for facts in column))
+            for column in zip(*groups, strict=True)
+        ]
     except ValueError as error:
         raise ValueError(f"its footer is damaged: {error}") from None
     except (LookupError, TypeError) as error:

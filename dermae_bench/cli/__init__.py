@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from dermae_bench import __version__
+from dermae_bench import __version__, faults
 from dermae_bench.cli import plugins, results, store, suites
 from dermae_bench.commands.printing import echo, open_closed_streams
 from dermae_bench.errors import FAILED, STORAGE, USAGE, BenchError
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("dermae-bench needs a POSIX system; on Windows, use WSL", file=sys.stderr)  # noqa: T201
         sys.exit(USAGE)
     open_closed_streams()
+    faults.lead()
     try:
         code = app.main(args=arguments, prog_name="dermae-bench", standalone_mode=False)
     except BenchError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,16 @@ SUITE = click.argument("suite", type=click.Path(path_type=Path))
 
 def flag(*names: str, env: str, **settings: Any) -> Callable[[Any], Any]:
     return click.option(*names, envvar=f"DERMAE_BENCH_{env}", show_envvar=True, **settings)
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers. click's own lets NaN through any bounds: it is neither less nor more than one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return found
 
 
 SUITE_FLAGS = [
@@ -79,7 +90,7 @@ RUN_FLAGS = [
     flag(
         "--timeout",
         env="TIMEOUT",
-        type=click.FloatRange(min=0.1),
+        type=FiniteRange(min=0.1),
         metavar="SECONDS",
         help="Longest time of one attempt at a stage; goes before the suite's `resources: {wall}`.",
     ),

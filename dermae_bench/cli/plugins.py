@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dermae_bench.cli.flags import FORMAT, PLACE_FLAGS, with_flags
+from dermae_bench.cli.flags import FORMAT, PLACE_FLAGS, FiniteRange, flag, with_flags
 
 
 @click.group(invoke_without_command=True)
@@ -40,12 +40,23 @@ def plugins_show(name: str, plugins_dir: Path | None, form: str, **_: Any) -> in
 
 @plugins.command("check")
 @click.argument("names", nargs=-1)
-@with_flags(*PLACE_FLAGS)
-def plugins_check(names: Sequence[str], plugins_dir: Path | None, **_: Any) -> int:
+@with_flags(
+    *PLACE_FLAGS,
+    flag(
+        "--timeout",
+        env="CHECK_TIMEOUT",
+        type=FiniteRange(min=0.1),
+        metavar="SECONDS",
+        default=120.0,
+        show_default=True,
+        help="Longest time of one check.",
+    ),
+)
+def plugins_check(names: Sequence[str], plugins_dir: Path | None, timeout: float, **_: Any) -> int:
     """Run the conformance kit over plugins (all installed ones by default)."""
     from dermae_bench.commands.plugin_check import check_plugins
 
-    return check_plugins(names, plugins_dir)
+    return check_plugins(names, plugins_dir, timeout)
 
 
 @plugins.command("new")

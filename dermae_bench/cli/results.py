@@ -121,11 +121,9 @@ def verify(what: Path, store: bool, form: str, **words: Any) -> int:
     Leaves with 0 (nothing differs), 1 (something differs), 4 (nothing differs, but something could not be checked).
     docs/verify.md says what is found, and what cannot be.
     """
-    from dermae_bench.archives import unpacked
     from dermae_bench.commands.verifying import verify_results
 
-    with unpacked(what) as found:
-        return verify_results(found, **places(words), store=store, form=form)
+    return verify_results(what, **places(words), store=store, form=form)
 
 
 @click.command()

@@ -7,7 +7,18 @@ from typing import Any
 
 import click
 
-from dermae_bench.cli.flags import FORMAT, PLACE_FLAGS, QUIET, RUN_FLAGS, SUITE, SUITE_FLAGS, flag, places, with_flags
+from dermae_bench.cli.flags import (
+    FORMAT,
+    PLACE_FLAGS,
+    QUIET,
+    RUN_FLAGS,
+    SUITE,
+    SUITE_FLAGS,
+    FiniteRange,
+    flag,
+    places,
+    with_flags,
+)  # fmt: skip
 
 
 @click.command()
@@ -33,7 +44,7 @@ def run(suite: Path, form: str, quiet: bool, verbose: int, **words: Any) -> int:
 @flag(
     "--peak-tflops",
     env="PEAK_TFLOPS",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=989.0,
     show_default=True,
     help="Peak of the device for GPU-hours, 10^12 FLOP/s; the default is dense bf16 of one H200.",
@@ -41,7 +52,7 @@ def run(suite: Path, form: str, quiet: bool, verbose: int, **words: Any) -> int:
 @flag(
     "--utilisation",
     env="UTILISATION",
-    type=click.FloatRange(min=0, max=1, min_open=True),
+    type=FiniteRange(min=0, max=1, min_open=True),
     default=0.3,
     show_default=True,
     help="Share of the peak that is reached.",

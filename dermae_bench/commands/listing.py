@@ -13,6 +13,7 @@ from typing import Any
 from dermae_bench.bounded.texts import read_json
 from dermae_bench.commands.printing import echo, echo_csv, echo_json
 from dermae_bench.commands.stored import contents, facts, finished
+from dermae_bench.commands.under_way import begun, under_way
 from dermae_bench.errors import NOTHING_MATCHED, OK, DataError, DataMissing, UserError
 from dermae_bench.plugin.catalog import Card, Catalog
 from dermae_bench.store.artifacts import KINDS, Store
@@ -88,19 +89,24 @@ def list_stages(results: Path, form: str) -> int:
 
 
 def show_stage(results: Path, key: str, form: str) -> int:
-    """One stage: its manifest, or why it failed, with the end of its log."""
+    """One stage: its manifest, or why it failed or where it stands, with the end of its log."""
     store = Store(results / "store")
     found = [(kind, path.name) for kind in KINDS for path in (store.root / kind).glob(f"{_hex(key)}*")]
     failed = [path.stem for path in (store.root / "failures").glob(f"{_hex(key)}*.json")]
     keys = {name for _, name in found} | set(failed)
-    if not keys:
+    open_ones = begun(store, key)
+    if not keys and not open_ones:
         raise UserError(
-            f"no stage has a key that begins with {key!r}", hint="`dermae-bench plan SUITE` prints the keys"
+            f"no stage in {store.root} was begun that has a key with the beginning {key!r}",
+            hint="`dermae-bench plan SUITE` prints the keys; --results names another place",
         )
+    keys = keys or set(open_ones)
     if len(keys) > 1:
         raise UserError(f"{len(keys)} stages have keys that begin with {key!r}", hint="give more of the key")
     if found:
         about = asdict(store.manifest(*found[0]))
+    elif not failed:
+        about = under_way(store, open_ones[0])
     else:
         failure = store.failure(failed[0])
         if failure is None:
@@ -110,12 +116,13 @@ def show_stage(results: Path, key: str, form: str) -> int:
         echo_json(about, sort_keys=True)
         return OK
     for name, value in about.items():
-        if name == "traceback":
+        if name in {"traceback", "printed"}:
             continue
         text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
         echo(f"{name:<12} {text if len(text) < 2000 else text[:2000] + ' ... (--format json shows all)'}")
-    if about.get("traceback"):
-        echo(about["traceback"])
+    for name in ("traceback", "printed"):
+        if about.get(name):
+            echo(about[name].rstrip("\n"))
     return OK
 
 
@@ -175,10 +182,21 @@ def _print_schema(title: str, schema: Mapping[str, Any]) -> None:
     required = schema.get("required", ())
     for name, about in schema.get("properties", {}).items():
         default = "required" if name in required else f"default {json.dumps(about.get('default'))}"
-        what = about.get("type") or about.get("enum") or "one of several kinds"
-        echo(f"  {name} ({what}, {default}): {about.get('description', '')}")
+        echo(f"  {name} ({_kind(about)}, {default}): {about.get('description', '')}")
     if not schema.get("properties"):
         echo("  none")
+
+
+def _kind(about: Mapping[str, Any]) -> str:
+    """What a parameter may be, in a word or as its choices."""
+    if "x-path" in about:
+        return "path"
+    if "anyOf" in about:
+        return " | ".join(dict.fromkeys(_kind(member) for member in about["anyOf"]))
+    if "enum" in about or "const" in about:
+        choices = about.get("enum", (about.get("const"),))
+        return " | ".join(choice if isinstance(choice, str) else json.dumps(choice) for choice in choices)
+    return str(about["type"])
 
 
 def _print_facts(card: Card) -> None:

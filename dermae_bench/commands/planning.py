@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from dermae_bench.commands.costing import Costs, Yardstick
 from dermae_bench.commands.printing import LONGEST_LINE, echo_csv
+from dermae_bench.errors import brief
 from dermae_bench.execute.choices import RESERVE, bytes_of
 from dermae_bench.plugin.catalog import cache_folder
 from dermae_bench.report.escape import json_ascii, visible
@@ -102,7 +103,7 @@ def _state(stage: Stage, store: Store, index: Index) -> tuple[str, str]:
         return ("cached", "") if damage is None else ("damaged", f"{damage}; `run` makes it again")
     failure = store.failure(stage.key)
     if failure is not None:
-        return "failed", failure.reason.partition("\n")[0]
+        return "failed", brief(failure.reason)
     before = _earlier(stage, store, index)
     if before is None:
         return (

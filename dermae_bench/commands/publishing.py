@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -11,9 +10,12 @@ from pathlib import Path
 
 import click
 
+from dermae_bench.bounded.files import LARGEST_TEXT, read_bytes
 from dermae_bench.bounded.memos import kept, write_memo
+from dermae_bench.commands.building import RESOLVED, Built, build
 from dermae_bench.commands.printing import echo
-from dermae_bench.durable import digest_file, digest_of, make_folder, write_text
+from dermae_bench.commands.sole_publisher import NO_PLACE, sole_publisher
+from dermae_bench.durable import digest_file, digest_of, encodable
 from dermae_bench.errors import DataError
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.report.escape import visible
@@ -64,39 +66,113 @@ class Session:
 def publish(session: Session, form: str, mend: Callable[[Sequence[Stage]], None] | None = None) -> None:
     """Bring the results folder up to date and print the boards; nothing is rebuilt when nothing changed.
 
+    One process at a time does so, with what the store holds once its turn has come: the last one publishes the newest.
+
     Args:
-        mend: makes stages again whose files turn out to be damaged.
+        mend: makes stages again whose files turn out to be damaged; others may publish meanwhile.
 
     Raises:
-        Damaged: a file that the boards need differs, and there is no `mend`.
+        Damaged: a file that the boards need differs, and there is no `mend`, or it did not help.
+    """
+    mended: set[str] = set()
+    while True:
+        with sole_publisher(session.store, session.folder):
+            try:
+                shown = _brought_up(session, form, every=mend is not None)
+            except _Harm as found:
+                harmed = found.stages
+            else:
+                break
+        for stage, error in harmed:
+            name = stage.name if stage is not None else session.folder.name
+            if mend is None or stage is None or stage.key in mended:
+                raise Damaged(f"{name}: {error.message}", hint=AGAIN) from error
+            echo(f"{visible(name)}: {error}", err=True)
+        again = [stage for stage, _ in harmed if stage is not None]
+        mended |= {stage.key for stage in again}
+        if mend is not None:
+            mend(again)
+    _name_strangers(session.folder)
+    if form == "table":
+        for board in ("generators", "classifiers"):
+            if shown[board]:
+                echo(shown[board])
+                echo()
+        echo(shown["facts"])
+    else:
+        for board in ("generators", "classifiers"):
+            click.echo(shown[board])
+
+
+class _Harm(Exception):
+    """Stored files are damaged; they were moved aside.
+
+    Args:
+        stages: whose they are (None: nobody of this suite), and what is wrong.
+    """
+
+    def __init__(self, stages: Sequence[tuple[Stage | None, Damaged]]) -> None:
+        super().__init__()
+        self.stages = stages
+
+
+def _brought_up(session: Session, form: str, *, every: bool) -> Mapping[str, str]:
+    """Board -> what is printed of it, the results folder being up to date; by its only publisher.
+
+    Raises:
+        _Harm: a file that the boards need differs; all such files that are found beforehand, or (not `every`) one.
     """
     # by its name inside the results folder, which may be moved or mounted elsewhere
     memo = session.store.root / "boards" / f"{digest_of(session.folder.name)[:32]}.json"
     before, width = _state(session), _width()
     texts = _unchanged(memo, before, session.folder)
-    known = texts.get(str(width))
+    known: Mapping[str, str] | None = texts.get(str(width))
     if known is None:
-        _mend_damaged(session, mend)
+        _look_for_harm(session, every=every)
+        other = _replaced(session, memo)
         try:
-            known = _built(session, width, mend)
-            now = _state(session)
-            others = texts if now == before else {}
-            about = {"state": now, "files": _digests(session.folder), "text": {**others, str(width): known}}
-            write_memo(memo, about)
+            built = _built(session, session.folder, width)
+            known = built.text
+            # what came meanwhile may be in it or not: then it is what no state has
+            state = before if _state(session) == before else None
+            about = {"state": state, "suite": _own_name(session), "written": dict(built.digests)}
+            write_memo(memo, {**about, "text": {**texts, str(width): dict(known)}})
         except OSError as error:
-            if error.errno not in {errno.EROFS, errno.EACCES, errno.EPERM}:
+            if error.errno not in NO_PLACE:
                 raise
             known = _as_published(session, error, width)
-    _name_strangers(session.folder)
+        if other is not None:
+            echo(other, err=True)
     if form == "table":
-        for board in ("generators", "classifiers"):
-            if known[board]:
-                echo(known[board])
-                echo()
-        echo(known["facts"])
-    else:
-        for board in ("generators", "classifiers"):
-            click.echo((session.folder / f"{board}.{form}").read_text())
+        return known
+    return {board: (session.folder / f"{board}.{form}").read_text() for board in ("generators", "classifiers")}
+
+
+def _own_name(session: Session) -> str:
+    return encodable(str(session.loaded.path.absolute()))
+
+
+def _replaced(session: Session, memo: Path) -> str | None:
+    """A warning where the folder holds the results of another suite that has the same name; None where it does not."""
+    from dermae_bench.suite.resolved import suite_to_yaml
+
+    resolved = session.folder / RESOLVED
+    try:
+        if read_bytes(resolved, LARGEST_TEXT) == suite_to_yaml(session.loaded).encode():
+            return None
+    except DataError:
+        # nothing was published here, or nothing that could be told apart
+        return None
+    former = kept(memo)
+    name = former.get("suite") if isinstance(former, dict) else None
+    if name == _own_name(session):
+        # it was edited since
+        return None
+    whose = f"{visible(str(name), LONGEST_REASON)}, which" if name else "a suite that"
+    return (
+        f"warning: {session.folder} held the results of {whose} has this name, too, and other contents: they were "
+        f"replaced; give one of the two another name (`suite:`), or another place (--results), to keep both"
+    )
 
 
 def _name_strangers(folder: Path) -> None:
@@ -116,52 +192,39 @@ def _width() -> int:
     return min(max(columns, WIDTHS[0]), WIDTHS[1])
 
 
-def _mend_damaged(session: Session, mend: Callable[[Sequence[Stage]], None] | None) -> None:
-    """Check what the boards are made of; what differs is moved aside and made again."""
-    damaged = []
+def _look_for_harm(session: Session, *, every: bool) -> None:
+    """Check what the boards are made of; what differs is moved aside."""
+    found: list[tuple[Stage | None, Damaged]] = []
     for stage in session.stages:
         if not stage.key or not session.store.has(stage.kind, stage.key):
             continue
         try:
             session.store.checked(stage.kind, stage.key, SHOWN.get(stage.kind, ()))
         except Damaged as error:
-            if mend is None:
-                raise Damaged(f"{stage.name}: {error}", hint=AGAIN) from error
-            echo(f"{visible(stage.name)}: {error}", err=True)
-            damaged.append(stage)
-    if damaged and mend is not None:
-        mend(damaged)
+            found.append((stage, error))
+            if not every:
+                break
+    if found:
+        raise _Harm(found)
 
 
-def _built(session: Session, width: int, mend: Callable[[Sequence[Stage]], None] | None) -> dict[str, str]:
-    """`_build`; a stage whose pictures turn out to be damaged on the way is made again, each once."""
-    mended: set[str] = set()
-    while True:
-        try:
-            return _build(session, session.folder, width)
-        except Damaged as error:
-            damaged = [stage for stage in session.stages if stage.key and stage.key == error.key]
-            if mend is None or not damaged or error.key in mended:
-                raise Damaged(
-                    f"{damaged[0].name if damaged else session.folder.name}: {error.message}", hint=AGAIN
-                ) from error
-            echo(f"{visible(damaged[0].name)}: {error}", err=True)
-            mended.add(error.key)
-            mend(damaged)
+def _built(session: Session, folder: Path, width: int) -> Built:
+    """`build`, knowing whose pictures turn out to be damaged on the way."""
+    try:
+        return build(session, folder, width)
+    except Damaged as error:
+        stage = next((stage for stage in session.stages if stage.key and stage.key == error.key), None)
+        raise _Harm([(stage, error)]) from error
 
 
-def _as_published(session: Session, refused: OSError, width: int) -> dict[str, str]:
+def _as_published(session: Session, refused: OSError, width: int) -> Mapping[str, str]:
     """The boards' text where nothing can be written: right if what lies there is what would be written."""
     with tempfile.TemporaryDirectory() as place:
-        known = _build(session, Path(place), width)
-        there = _digests(session.folder) if session.folder.is_dir() else {}
-        if any(there.get(name) != digest for name, digest in _digests(Path(place)).items()):
+        built = _built(session, Path(place), width)
+        there = _plain_files(session.folder) if session.folder.is_dir() else {}
+        if any(name not in there or digest_file(there[name]) != digest for name, digest in built.digests.items()):
             raise refused
-    return known
-
-
-def _digests(folder: Path) -> dict[str, str]:
-    return {name: digest_file(path) for name, path in _plain_files(folder).items()}
+    return built.text
 
 
 def _plain_files(folder: Path) -> dict[str, Path]:
@@ -193,56 +256,17 @@ def _state(session: Session) -> str:
 
 
 def _unchanged(memo: Path, state: str, folder: Path) -> dict[str, dict[str, str]]:
-    """Width -> the boards' text; empty where anything differs from what they were made of."""
+    """Width -> the boards' text; empty where anything differs from what they were made of, or from what was written."""
     try:
         known = kept(memo)
         if known is None or known["state"] != state:
             return {}
-        there = _plain_files(folder)
-        for name, digest in known["files"].items():
-            # what a memo names is looked for among the files, and never made a path
-            if digest_file(there[name]) != digest:
-                return {}
+        written, there = known["written"], _plain_files(folder)
+        # what a memo names is looked for among the files, and never made a path
+        if written.keys() != there.keys() or any(digest_file(there[name]) != written[name] for name in there):
+            return {}
         texts = {str(width): {board: str(text[board]) for board in BOARDS} for width, text in known["text"].items()}
     except (DataError, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         # no memo, or files that were removed: everything is built again
         return {}
     return texts
-
-
-def _build(session: Session, folder: Path, width: int) -> dict[str, str]:
-    from dermae_bench.report.collect import Collector
-    from dermae_bench.report.evidence import write_evidence
-    from dermae_bench.report.export import terminal_table, write
-    from dermae_bench.report.real_pictures import write_real_pictures
-    from dermae_bench.report.verify.digests import write_digests
-    from dermae_bench.suite.resolved import suite_to_yaml
-
-    loaded = session.loaded
-    collector = Collector(loaded.suite, loaded.preset, session.stages, session.rows, session.store, session.figures,
-                          (loaded.resolved, session.catalog))  # fmt: skip
-    boards = collector.boards()
-    make_folder(folder)
-    write(boards, folder)
-    write_evidence(collector, boards, folder)
-    write_real_pictures(collector, boards, folder)
-    write_text(folder / "suite.resolved.yaml", suite_to_yaml(loaded))
-    write_digests(folder)
-    split = f"split {boards.split_rule} (digest {boards.split_digest[:12]})"
-    facts = [boards.description] if boards.description else []
-    facts += [f"{boards.dataset}: {boards.facts['images']} images, {split}"] if boards.split_digest else []
-    for task, classes in boards.class_counts.items():
-        facts += [
-            f"  {task} {split}: " + ", ".join(f"{name} {counts[split]}" for name, counts in classes.items())
-            for split in ("train", "val", "test")
-        ]
-    facts += [f"warning: {text}" for text in boards.warnings]
-    return {
-        "generators": terminal_table(boards, "generators", width)
-        if any(r.board == "generators" for r in boards.rows)
-        else "",
-        "classifiers": terminal_table(boards, "classifiers", width)
-        if any(r.board == "classifiers" for r in boards.rows)
-        else "",
-        "facts": "\n".join(facts),
-    }

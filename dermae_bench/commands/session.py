@@ -16,7 +16,7 @@ import click
 from dermae_bench.commands.printing import echo
 from dermae_bench.commands.publishing import LONGEST_REASON, Session, publish
 from dermae_bench.durable import digest_of
-from dermae_bench.errors import FAILED, OK, DataMissing, StorageError, UserError
+from dermae_bench.errors import FAILED, OK, DataMissing, StorageError, UserError, brief
 from dermae_bench.execute.executor import Executor, Options, Outcome, select
 from dermae_bench.execute.observers import observers
 from dermae_bench.execute.signals import Signalled, TooLong, leaving, name, within
@@ -160,7 +160,7 @@ def _run(session: Session, stages: Sequence[Stage], options: Options, form: str,
                 with within(PUBLISH_SECONDS):
                     publish(session, form, mend)
             except TooLong:
-                click.echo("the results folder is left as it was; `dermae-bench report` builds it", err=True)
+                click.echo("the results folder is not up to date; `dermae-bench report` builds it", err=True)
     return _leave(session, outcome)
 
 
@@ -189,7 +189,7 @@ def _leave(session: Session, outcome: Outcome) -> int:
         f"{outcome.cached} stages cached, {done} done, {failed} failed, {len(outcome.blocked)} not run", err=True
     )
     for failure in outcome.failed.values():
-        reason = visible(failure.reason.partition("\n")[0], LONGEST_REASON)
+        reason = visible(brief(failure.reason), LONGEST_REASON)
         echo(f"failed: {visible(failure.name)}: {reason}\n  look: dermae-bench show {failure.key[:12]}", err=True)
     if outcome.interrupted is not None:
         echo(f"{session.folder}  (stopped: give the same command again to go on)")

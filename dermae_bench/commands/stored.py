@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from dermae_bench.errors import brief
 from dermae_bench.plugin.catalog import cache_folder
 from dermae_bench.report.escape import visible
 from dermae_bench.store.artifacts import KINDS, Store
@@ -90,7 +91,7 @@ def facts(about: Mapping[str, Any]) -> Iterator[str]:
     if failures:
         yield f"failed: {len(failures)}, the last ones first; look: dermae-bench show KEY"
     for failure in failures[:SHOWN]:
-        reason = visible(failure["reason"].partition("\n")[0], LONGEST_REASON)
+        reason = visible(brief(failure["reason"]), LONGEST_REASON)
         yield f"  {failure['key'][:12]}  {_moment(failure['when'])}  {visible(failure['name'])}: {reason}"
     if len(failures) > SHOWN:
         yield f"  and {len(failures) - SHOWN} more; --format json lists them all"

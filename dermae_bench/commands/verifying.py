@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dermae_bench.archives import unpacked
 from dermae_bench.commands.printing import echo
 from dermae_bench.errors import UserError
 from dermae_bench.plugin.catalog import Catalog
@@ -34,33 +35,37 @@ def verify_results(
     """Check a results folder; 0 nothing differs, 1 something does, 4 something is left unchecked.
 
     Args:
-        what: a results folder, the name of one inside `results`, or a suite file (with `preset` and `sets`).
+        what: a results folder, an archive of one, the name of one inside `results`, or a suite file (with `preset` and
+            `sets`).
         results: where the folder and the store lie; the store beside the folder goes before the one in here.
         store: False: check as in a clone, which has no store; what needs it does not count.
         form: `table` or `json`.
 
     Raises:
-        UserError: `what` names no results folder, or there is no such plugins folder.
+        UserError: `what` names no results folder, its archive is refused, or there is no such plugins folder.
     """
     from dermae_bench.report.verify.metrics import Metrics
     from dermae_bench.report.verify.render import json_report, terminal_report
     from dermae_bench.report.verify.verify import verify
 
-    folder = _folder(what, preset, sets, results, plugins_dir)
-    catalog = Catalog(plugins_dir)
-    # a mistake in the flag is told before anything is checked
-    catalog.names()
-    homes = list(dict.fromkeys([folder.absolute().parent, results]))
-    place = next((home / "store" for home in homes if (home / "store").is_dir()), None) if store else None
-    report = verify(
-        folder,
-        store=place,
-        without_store=not store,
-        catalog=catalog,
-        samples_in=lambda entries: samples_in(entries, Metrics(catalog)),
-        results=homes,
-        tell=_progress if sys.stderr.isatty() else _silence,
-    )
+    with unpacked(what) as opened:
+        folder = _folder(opened, preset, sets, results, plugins_dir)
+        catalog = Catalog(plugins_dir)
+        # a mistake in the flag is told before anything is checked
+        catalog.names()
+        homes = list(dict.fromkeys([folder.absolute().parent, results]))
+        place = next((home / "store" for home in homes if (home / "store").is_dir()), None) if store else None
+        report = verify(
+            folder,
+            store=place,
+            without_store=not store,
+            catalog=catalog,
+            samples_in=lambda entries: samples_in(entries, Metrics(catalog)),
+            results=homes,
+            # an archive lies unpacked where nobody else may look
+            named=str(what if opened != what else folder),
+            tell=_progress if sys.stderr.isatty() else _silence,
+        )
     if form == "json":
         click.echo(json_report(report))
     else:
@@ -83,7 +88,14 @@ def _folder(what: Path, preset: str | None, sets: Sequence[str], results: Path, 
         return open_session(what, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir).folder
     if preset is not None or sets:
         raise UserError(f"--preset and --set belong to a suite file, and {what} is none")
-    return what if what.is_dir() else results / what
+    folder = what if what.is_dir() else results / what
+    if not folder.is_dir():
+        where = "" if what.is_absolute() else f", here or in {results}"
+        raise UserError(
+            f"{what} is no results folder: there is no such folder{where}",
+            hint="`dermae-bench list` shows those that are there; `dermae-bench report SUITE` makes one again",
+        )
+    return folder
 
 
 def samples_in(entries: Entries, metrics: Metrics) -> ScoreSamples:

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import re
 import resource
 import signal
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from dermae_bench.durable import encodable, remove_tree, write_text
-from dermae_bench.errors import BenchError, DataError, Diverged, InvalidOutput, StorageError
+from dermae_bench.errors import DataError
 from dermae_bench.execute.run import Stopped
 from dermae_bench.execute.stages.common import StageContext
+from dermae_bench.execute.telling import told
 from dermae_bench.plugin.catalog import cache_folder
 from dermae_bench.store.artifacts import Store
 from dermae_bench.store.contents import Contents, has_digests
 from dermae_bench.store.fences import StillWorking, Superseded, working
-from dermae_bench.store.manifests import Damaged, Manifest, describe_files
-from dermae_bench.store.refusals import concerns, refused
+from dermae_bench.store.manifests import Manifest, describe_files
 
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "cannot allocate memory", "out of memory", "bad_alloc")
-"""What torch's CPU allocator, CUDA's runtime and C++ say."""
-_WORKER_KILLED = re.compile(r"DataLoader worker \(pid.*\) is killed by signal: (Killed|Terminated)")
-LONGEST = 100_000
-"""Characters of a reason or a traceback; the driver, which knows the secrets, strikes them out before it cuts more."""
-MOST_CAUSES = 100
-"""How many causes of an exception are looked at."""
-_T = TypeVar("_T")
 KINDS = ("prepare", "train", "sample", "extract", "predict", "score", "cost")
 
 
@@ -81,20 +70,22 @@ def attempt(folder: Path) -> None:
     or {"ok": false, category, reason, phase, traceback}.
     """
     spec = json.loads((folder / "spec.json").read_bytes())
+    # as it was given: a plugin may take its secrets out of it before it tells them
+    environment = dict(os.environ)
     store = Store(Path(spec["store"]))
     try:
         with working(folder, spec["name"]):
-            result = _do(folder, spec, store, spec.get("fence") or store.begin(spec["key"]))
+            result = _do(folder, spec, store, spec.get("fence") or store.begin(spec["key"]), environment)
     except StillWorking as error:
         result = {"ok": False, "category": "lost", "reason": encodable(str(error)), "phase": "start", "traceback": ""}
     except OSError as error:
         # the lock itself: no folder, no handle, a disk that refuses
-        result = {"ok": False, "phase": "start", **_told(error, store.root)}
+        result = {"ok": False, "phase": "start", **told(error, store.root, environment)}
     # not flushed: after a power cut nobody waits for it, and what is finished is told by the manifest
     write_text(folder / "result.json", json.dumps(result), durable=False)
 
 
-def _do(folder: Path, spec: dict[str, Any], store: Store, fence: str) -> dict[str, Any]:
+def _do(folder: Path, spec: dict[str, Any], store: Store, fence: str, environment: Mapping[str, str]) -> dict[str, Any]:
     """The stage itself; what `result.json` will hold.
 
     Raises:
@@ -134,23 +125,8 @@ def _do(folder: Path, spec: dict[str, Any], store: Store, fence: str) -> dict[st
     except Stopped:
         result = {"ok": False, "stopped": True}
     except BaseException as error:  # noqa: BLE001 (the one place where whatever a plugin raises becomes a record)
-        result = {"ok": False, "phase": context.phase, **_told(error, store.root)}
+        result = {"ok": False, "phase": context.phase, **told(error, store.root, environment)}
     return result
-
-
-def _told(error: BaseException, root: Path) -> dict[str, Any]:
-    """What `result.json` says of an exception, however it behaves when it is asked."""
-    reason = _asked(lambda: _refusal(error, root), None) or _asked(lambda: _reason(error), "an error without a name")
-    said: dict[str, Any] = {
-        "category": _asked(lambda: _category(error, root), "crashed"),
-        "reason": encodable(reason[:LONGEST]),
-        "traceback": encodable(_asked(lambda: _trace(error), "")),
-    }
-    if _asked(lambda: isinstance(error, Damaged), False):
-        said["damaged"] = True
-    if _asked(lambda: _ended_from_outside(error), False):
-        said["outside"] = True
-    return said
 
 
 def _check_unchanged(spec: Mapping[str, Any]) -> None:
@@ -170,86 +146,6 @@ def _check_unchanged(spec: Mapping[str, Any]) -> None:
             [encodable(name) for name in changed],
             hint="give the same command again: it takes the data as they are then",
         )
-
-
-def _category(error: BaseException, root: Path) -> str:
-    if isinstance(error, Diverged):
-        return "diverged"
-    if _out_of_memory(error):
-        return "oom"
-    if isinstance(error, InvalidOutput):
-        return "invalid-output"
-    if isinstance(error, DataError):
-        return "data"
-    if isinstance(error, StorageError) or _refusal(error, root):
-        return "storage"
-    return "crashed"
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether Python, torch (CPU or CUDA) or the system had no memory left to give."""
-    for cause in _causes(error):
-        text = _words(cause).lower() if isinstance(cause, RuntimeError) else ""
-        if (
-            isinstance(cause, MemoryError)
-            or type(cause).__name__ == "OutOfMemoryError"
-            or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM)
-            or any(words in text for words in _NO_MEMORY)
-        ):
-            return True
-    return False
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception, its cause, the cause of that, each once; a chain may be a ring, or have no end."""
-    seen: set[int] = set()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen and len(seen) < MOST_CAUSES:
-        seen.add(id(cause))
-        yield cause
-        cause = cause.__cause__
-
-
-def _ended_from_outside(error: BaseException) -> bool:
-    """Whether a data loader's worker was killed: the only error that says nothing about the plugin."""
-    return isinstance(error, RuntimeError) and _WORKER_KILLED.search(_words(error)) is not None
-
-
-def _refusal(error: BaseException, root: Path) -> str | None:
-    """What the system refused below the store, with place and free space; None of all other errors."""
-    return refused(error, root).message if isinstance(error, OSError) and concerns(error, root) else None
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"the plugin called sys.exit({_asked(lambda: repr(error.code), '')})"
-    name = type(error).__name__
-    if isinstance(error, BenchError):
-        return _words(error) or name
-    return _asked(lambda: f"{name}: {error}", f"{name}, which has no message")
-
-
-def _trace(error: BaseException) -> str:
-    """The traceback with those of the causes, or alone where there is no end of causes."""
-    lines: list[str]
-    if len(list(_causes(error))) < MOST_CAUSES:
-        lines = traceback.format_exception(error)
-    else:
-        lines = [*traceback.format_tb(error.__traceback__), _reason(error)]
-    return "".join(lines)[-LONGEST:]
-
-
-def _words(error: BaseException) -> str:
-    """What an exception says; empty where it cannot say it."""
-    return _asked(lambda: f"{error}", "")
-
-
-def _asked(ask: Callable[[], _T], otherwise: _T) -> _T:
-    """What an exception answers; a plugin's own may raise while it is asked, and its end has to be told anyhow."""
-    try:
-        return ask()
-    except BaseException:  # noqa: BLE001 (see above)
-        return otherwise
 
 
 def _device_name() -> str:

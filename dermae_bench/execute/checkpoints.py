@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dermae_bench.durable import digest_file, remove_tree, rename, sync_file, sync_folder
+from dermae_bench.durable import digest_file, let_others_read, remove_tree, rename, sync_file, sync_folder
 from dermae_bench.execute.notes import Unsound, read_note, write_note
 from dermae_bench.faults import point
 from dermae_bench.store.refusals import FULL
@@ -197,6 +197,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         if number is None:
             raise
         raise OSError(int(number[1]), str(error), str(path)) from None
+    let_others_read(path)
 
 
 def _discard(path: Path) -> None:

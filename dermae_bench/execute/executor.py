@@ -207,6 +207,7 @@ class Executor:
                     outcome.done.append(stage)
                 elif fate is Fate.MEND:
                     again = self._missing(stage, {s.key for s in waiting} | set(self._running))
+                    self._counted_too_soon([s for s in again if s is not stage], outcome)
                     unfinished |= {s.key for s in again}
                     waiting[:0] = again
                 elif fate is Fate.AGAIN:
@@ -220,6 +221,13 @@ class Executor:
                         requests.ask()
             self._show()
         outcome.blocked += waiting
+
+    def _counted_too_soon(self, again: Sequence[Stage], outcome: Outcome) -> None:
+        """What was found damaged only when it was read counts once: when it is made again."""
+        done = [stage for stage in again if stage in outcome.done]
+        outcome.done[:] = [stage for stage in outcome.done if stage not in done]
+        outcome.cached -= len(again) - len(done)
+        self.display.lost(cached=len(again) - len(done), done=len(done))
 
     def _start_ready(self, waiting: list[Stage], unfinished: set[str], dead: set[str], outcome: Outcome) -> None:
         self._waiting.held.clear()
@@ -238,6 +246,7 @@ class Executor:
                 waiting.remove(stage)
                 unfinished.discard(stage.key)
                 outcome.cached += 1
+                self.display.cached(1)
                 continue
             lease = self.store.lease(stage.key, stage.name)
             if not lease.take():
@@ -265,9 +274,10 @@ class Executor:
     def _start(self, stage: Stage, lease: Lease) -> None:
         assert self._backend is not None
         folder = self.store.attempt_folder(stage.key)
+        # this clears the way: only then both are files, if they are there
+        running = self._settler.begin(stage, lease, time.monotonic(), self._running)
         (folder / "result.json").unlink(missing_ok=True)
         (folder / STATUS).unlink(missing_ok=True)
-        running = self._settler.begin(stage, lease, time.monotonic(), self._running)
         spec = {
             "kind": stage.kind,
             "key": stage.key,

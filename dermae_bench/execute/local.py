@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from dermae_bench.errors import BenchError
 from dermae_bench.execute.child import TELL_STACKS
-from dermae_bench.execute.logs import LOG_BYTES, shorten_all
+from dermae_bench.execute.logs import LOG_BYTES, shorten_all, strike_out
 from dermae_bench.execute.memory import OomKills
 from dermae_bench.execute.processes import Alone, Forked, ServerDied, attempt_environment
 from dermae_bench.execute.watching import GRACE_SECONDS, Breach, Clock, Watch
@@ -264,7 +264,7 @@ class LocalBackend:
             reason, told = known.reason, known.told
         elif code == -signal.SIGKILL and self._oom_kills.explains(known.oom_kills):
             reason = "oom-killer"
-        shorten_all(known.folder, self._log_bytes)
+        strike_out(known.folder, os.environ, self._log_bytes)
         self._ended.append(Ended(name, code, event["max_rss_mb"], event["seconds"], reason, told))
 
     def _bury(self, died: ServerDied) -> None:
@@ -273,6 +273,7 @@ class LocalBackend:
         now = time.monotonic()
         for name, known in self._attempts.items():
             _kill_group(known.pid)
+            strike_out(known.folder, os.environ, self._log_bytes)
             seconds = now - (known.began or known.submitted)
             if known.reason is not None:
                 # it was being ended: another try would end like this one

@@ -134,6 +134,12 @@ class Progress:
             self._write(f"{self._tally()} cached   {count} stage{'s' if count != 1 else ''}")
         self._refresh()
 
+    def lost(self, *, cached: int, done: int) -> None:
+        """So many stages that were counted are made again."""
+        self._cached -= cached
+        self._done -= done
+        self._refresh()
+
     def failed(self, key8: str, name: str, reason: str) -> None:
         """A stage is given up."""
         self._running.pop(key8, None)

@@ -5,21 +5,26 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Protocol
 
-from dermae_bench.errors import StorageError
+from dermae_bench.errors import StorageError, brief
+from dermae_bench.execute import choices
 from dermae_bench.execute.endings import Verdict, judge, read_result, size_of
 from dermae_bench.execute.local import Ended
+from dermae_bench.execute.logs import strike_out
 from dermae_bench.secrets import redact
 from dermae_bench.store import fences
-from dermae_bench.store.artifacts import Store
+from dermae_bench.store.artifacts import Store, free_bytes
 from dermae_bench.store.fences import Superseded
 from dermae_bench.store.leases import Lease
-from dermae_bench.store.manifests import Failure
+from dermae_bench.store.manifests import Damaged, Failure
+from dermae_bench.store.refusals import refused
 from dermae_bench.suite.stage import Stage
 
+LARGEST_LOOKED_AT = 64 * 2**20
+"""Bytes of a file that the driver reads again."""
 AGAIN = "nothing finished is lost: mend the place and give the same command again"
 
 
@@ -30,6 +35,7 @@ class Display(Protocol):
     def update(self, key8: str, status: Mapping[str, Any]) -> None: ...
     def finished(self, key8: str, name: str, seconds: float) -> None: ...
     def cached(self, count: int) -> None: ...
+    def lost(self, *, cached: int, done: int) -> None: ...
     def failed(self, key8: str, name: str, reason: str) -> None: ...
     def note(self, text: str) -> None: ...
 
@@ -67,7 +73,8 @@ class Settler:
     """Looks at what attempts left, records failures, and decides where another try can help.
 
     Tried again is only what did not fail by itself, each once: what a signal of somebody else ended; what died with the
-    server; and, alone, what ran out of memory beside others. Nothing is tried in a loop.
+    server; what met a full disk that is full no more; what was spoiled after it was written; and, alone, what ran out
+    of memory beside others. Nothing is tried in a loop.
     """
 
     def __init__(self, store: Store, display: Display, observe: Callable[[str, Mapping[str, Any]], None]) -> None:
@@ -87,7 +94,10 @@ class Settler:
         self._numbers[stage.key] += 1
         for other in others.values():
             other.beside = True
-        printed = size_of(self.store.attempt_folder(stage.key) / "stderr.log")
+        folder = self.store.attempt_folder(stage.key)
+        # a run that was killed could not
+        strike_out(folder, os.environ)
+        printed = size_of(folder / "stderr.log")
         fence = self.store.begin(stage.key)
         return Running(stage, lease, fence, now, self._numbers[stage.key], bool(others), printed)
 
@@ -103,11 +113,14 @@ class Settler:
         stage, key = running.stage, running.stage.key
         folder = self.store.attempt_folder(key)
         result = read_result(folder)
+        spoiled = None
         if self.store.has(stage.kind, key):
-            self.store.settle(key)
-            self.display.finished(key[:8], stage.name, seconds)
-            self._observe("dermae_stage_finished", {**event(stage), "seconds": seconds})
-            return Fate.FINISHED, None
+            spoiled = self._spoiled_result(stage)
+            if spoiled is None:
+                self.store.settle(key)
+                self.display.finished(key[:8], stage.name, seconds)
+                self._observe("dermae_stage_finished", {**event(stage), "seconds": seconds})
+                return Fate.FINISHED, None
         killed = ended.code is not None and ended.code < 0
         if stopping and (result.get("stopped") or killed or ended.reason == "server-died"):
             return Fate.STOPPED, None
@@ -116,14 +129,45 @@ class Settler:
             self._damaged[key] += 1
             self.display.note(f"{stage.name}: {result['reason']}; it is made again")
             return Fate.MEND, None
-        verdict = judge(folder, result, ended, running.printed)
+        verdict = spoiled or judge(folder, result, ended, running.printed)
         if verdict.category == "storage":
-            raise StorageError(f"{stage.name}: {verdict.reason}", hint=AGAIN)
+            self._need_store(stage, verdict)
+            # a disk may have been full for a moment
+            reason = f"{verdict.reason}; yet the store can be written"
+            verdict = replace(verdict, category="crashed", reason=reason, outside=True)
         if not stopping and self._another_try_helps(running, verdict):
             how = ", alone" if key in self.alone else ""
-            self.display.note(f"{stage.name}: {_first_line(verdict.reason)}; it is tried once more{how}")
+            self.display.note(f"{stage.name}: {brief(verdict.reason)}; it is tried once more{how}")
             return Fate.AGAIN, None
         return Fate.FAILED, self._failed(running, verdict, seconds, ended.max_rss_mb)
+
+    def _spoiled_result(self, stage: Stage) -> Verdict | None:
+        """Why what an attempt committed is not what its manifest says, if so; it is moved aside.
+
+        A plugin lives in the process that takes the digests, so they are taken again out here. Large files wait for the
+        stage that reads them: it takes them as well, while the driver would let all others wait.
+        """
+        try:
+            manifest = self.store.glanced(stage.kind, stage.key)
+            small = {name for name, about in manifest.files.items() if about["bytes"] <= LARGEST_LOOKED_AT}
+            self.store.checked(stage.kind, stage.key, small)
+        except Damaged as error:
+            reason = f"its result was spoiled: {error.message}"
+            return Verdict(category="invalid-output", reason=reason, phase="committing", outside=True)
+        return None
+
+    def _need_store(self, stage: Stage, verdict: Verdict) -> None:
+        """An attempt may say that the store refuses it; whether it does is seen from here.
+
+        Raises:
+            StorageError: it refuses: every other stage would meet the same.
+        """
+        try:
+            self.store.probe()
+        except OSError as error:
+            raise StorageError(f"{stage.name}: {refused(error, self.store.root).message}", hint=AGAIN) from error
+        if free_bytes(self.store.root) < choices.RESERVE:
+            raise StorageError(f"{stage.name}: {verdict.reason}", hint=AGAIN)
 
     def _another_try_helps(self, running: Running, verdict: Verdict) -> bool:
         key = running.stage.key
@@ -158,7 +202,7 @@ class Settler:
         except Superseded as error:
             self.display.note(f"{stage.name}: {redact(str(error), os.environ)}")
         again = f" (attempt {running.number})" if running.number > 1 else ""
-        self.display.failed(stage.key[:8], stage.name, _first_line(verdict.reason) + again)
+        self.display.failed(stage.key[:8], stage.name, brief(verdict.reason) + again)
         self._observe("dermae_stage_failed", {**event(stage), "reason": verdict.reason, "phase": verdict.phase})
         return failure
 
@@ -166,7 +210,3 @@ class Settler:
 def event(stage: Stage) -> dict[str, Any]:
     """What observers are told of a stage."""
     return {"key": stage.key, "kind": stage.kind, "name": stage.name}
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]

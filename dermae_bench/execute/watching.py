@@ -84,7 +84,7 @@ class Watch:
                 return Breach("silence", f"{silent}, and silence is limited to {_limit(limits.silence)}")
         if limits.memory is not None and pid is not None and now - self._weighed >= MEMORY_SECONDS:
             self._weighed = now
-            taken = memory_of(pid, limits.memory)
+            taken = memory_of(pid, limits.memory, self._folder)
             if taken > limits.memory:
                 return Breach(
                     "memory",

@@ -20,7 +20,7 @@ from typing import Any
 from dermae_bench.errors import BenchError, DataMissing, PluginError
 from dermae_bench.plugin.checking import check
 from dermae_bench.plugin.data import SPLITS, Example
-from dermae_bench.plugin.loading import load_plugin
+from dermae_bench.plugin.loading import load_plugin, place_of
 from dermae_bench.plugin.params import build, schema_of
 from dermae_bench.plugin.sources import sources_of
 
@@ -145,7 +145,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     except BenchError as error:
         return {"error": str(error)}
     except (Exception, SystemExit) as error:  # noqa: BLE001 (a stranger's module may raise anything at import)
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": f"{type(error).__name__}: {error}{place_of(error)}"}
 
 
 def answer_all(asked: Path, path: Path) -> None:

@@ -6,6 +6,7 @@ a child process, and cached; everything that only reads (`validate`, `plan`, `pl
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import sys
@@ -23,7 +24,7 @@ from dermae_bench.plugin.asking import ask
 from dermae_bench.plugin.cards import Card as Card
 from dermae_bench.plugin.cards import card_of, told_of
 from dermae_bench.plugin.hookspecs import GROUP
-from dermae_bench.plugin.sources import Sources, sources_of
+from dermae_bench.plugin.sources import Sources, read_source, sources_of
 
 CARD_VERSION = 5
 
@@ -82,12 +83,24 @@ class Catalog:
         return found
 
     def names(self, kind: str | None = None) -> list[str]:
-        """Known names; with `kind`, without those whose cached card is of another kind."""
-        return sorted(n for n, rs in self.references.items() if kind is None or self._may_be(rs, kind))
+        """Known names; with `kind`, those of that kind: missing cards are made for that, which takes its time."""
+        if kind is None:
+            return sorted(self.references)
+        references = [reference for found in self.references.values() for reference in found]
+        cards = zip(references, self.cards(references), strict=True)
+        return sorted({reference.name for reference, card in cards if card.kind == kind})
 
-    def _may_be(self, references: Sequence[Reference], kind: str) -> bool:
-        cards = [self._cached(reference) for reference in references]
-        return any(card is None or card.kind == kind for card in cards)
+    @cached_property
+    def elsewhere(self) -> str:
+        """Why a name may be unknown that is meant to be one of the user's own, and what to do about it."""
+        if self.plugins_dir is None:
+            return "one of your own needs --plugins-dir DIR"
+        files = sorted(self.plugins_dir.glob("*.py"))
+        reasons = [reason for file in files if (reason := _why_unread(file))]
+        if reasons:
+            told = "; ".join(reasons[:3]) + (f" (and {len(reasons) - 3} more files)" if len(reasons) > 3 else "")
+            return f"--plugins-dir has files whose plugins are unknown until they are mended: {told}"
+        return f"no file of {self.plugins_dir} declares it"
 
     def reference(self, name: str) -> Reference:
         """The one place of `name`, which may also be written `path/to/file.py:NAME`.
@@ -105,7 +118,8 @@ class Catalog:
             return Reference(inner, file.stem, str(file.resolve()), file.name)
         found = self.references.get(name, ())
         if not found:
-            raise PluginError(f"unknown plugin {name!r}", hint="`dermae-bench plugins` lists the installed ones")
+            hint = f"{self.elsewhere}; `dermae-bench plugins` lists the installed ones"
+            raise PluginError(f"unknown plugin {name!r}", hint=hint)
         if len(found) > 1:
             places = " and ".join(f"{r.module} ({r.origin})" for r in found)
             raise PluginError(
@@ -263,13 +277,30 @@ class Catalog:
 
 def _declared(file: Path) -> list[str]:
     """Names that a single-file plugin declares: the string keys of the mappings its hooks return."""
-    import ast
-
     try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = _parsed(file)
+    except PluginError:
         # listed under its file name, with the reason on its card
         return [file.stem]
     hooks = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("dermae_")]
     mappings = [n for hook in hooks for n in ast.walk(hook) if isinstance(n, ast.Dict)]
     return [k.value for m in mappings for k in m.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)]
+
+
+def _parsed(file: Path) -> ast.Module:
+    """Raises PluginError: it cannot be read or is not Python, with its name, line and reason."""
+    try:
+        return ast.parse(read_source(file))
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise PluginError(f"{file.name}{line}: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise PluginError(f"{file.name} is not Python: {error}") from error
+
+
+def _why_unread(file: Path) -> str:
+    try:
+        _parsed(file)
+    except PluginError as error:
+        return error.message
+    return ""

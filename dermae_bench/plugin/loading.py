@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +15,7 @@ from typing import Any
 import pluggy
 
 from dermae_bench.errors import PluginError
+from dermae_bench.plugin.checking import near
 from dermae_bench.plugin.hookspecs import KINDS, PROJECT, Declarations
 
 _BASES = {
@@ -24,6 +27,9 @@ _BASES = {
     "metric": ("measures", ("SampleMetric", "PredictionMetric", "CostMetric")),
 }
 """Kind -> (module, classes) of what a plugin of that kind derives from; imported when one is loaded."""
+_HARNESS = Path(__file__).parent.parent
+_IMPORTING = (_HARNESS / "plugin", _HARNESS / "testing", Path(importlib.__file__).parent)
+"""Folders of what stands between a question about a plugin and the plugin's own code."""
 
 
 def load_module(module: str, file: str | None = None) -> ModuleType:
@@ -53,6 +59,32 @@ def load_module(module: str, file: str | None = None) -> ModuleType:
     return loaded
 
 
+def place_of(error: BaseException, home: Path | None = None) -> str:
+    """`` (FILE, line N)``: where in its own files a plugin stood; empty where it stood in none.
+
+    Args:
+        error: what the plugin raised, as it was caught.
+        home: folder of its files; without it, that of the first one that was imported.
+    """
+    frames = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    stood = [(path, line) for path, line in frames if path.is_absolute() and path.parent not in _IMPORTING]
+    home = home or (stood[0][0].parent if stood else None)
+    # what it calls may raise, and itself be called by others: the innermost of its own lines is meant
+    own = [(path, line) for path, line in stood if path.parent == home]
+    return f" ({own[-1][0].name}, line {own[-1][1]})" if own else ""
+
+
+def _refuse_misspelt(module: ModuleType) -> None:
+    for name, function in inspect.getmembers(module, inspect.isfunction):
+        if hasattr(function, f"{PROJECT}_impl") and name not in KINDS:
+            code = inspect.unwrap(function).__code__
+            guess = near(name, KINDS)
+            raise PluginError(
+                f"{Path(code.co_filename).name}, line {code.co_firstlineno}: unknown hook {name!r}; "
+                + (f"did you mean {guess!r}?" if guess else f"hooks: {', '.join(sorted(KINDS))}")
+            )
+
+
 def load_plugin(name: str, module: str, file: str | None = None) -> tuple[str, type[Any]]:
     """(kind, class) that the module's hooks declare under `name`.
 
@@ -62,7 +94,9 @@ def load_plugin(name: str, module: str, file: str | None = None) -> tuple[str, t
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Declarations)
     try:
-        manager.register(load_module(module, file), name=module)
+        loaded = load_module(module, file)
+        _refuse_misspelt(loaded)
+        manager.register(loaded, name=module)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginError(str(error)) from error

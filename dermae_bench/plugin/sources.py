@@ -15,10 +15,15 @@ from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-from dermae_bench.errors import PluginError
+from dermae_bench.bounded.files import Unreadable, open_plain, read_bytes
+from dermae_bench.errors import DataMissing, PluginError
 
 HARNESS = "dermae_bench"
 BUILTIN = "dermae_bench.builtin"
+LARGEST_SOURCE = 4 << 20
+"""Bytes of a source file; the largest of well-known libraries has less than half of that."""
+LARGEST_DATA = 1 << 30
+"""Bytes of a file that a module declares in `sources`."""
 
 
 @dataclass(frozen=True)
@@ -132,22 +137,23 @@ def sources_of(module: str, file: Path | None = None) -> Sources:
         if path is None:
             sums[name] = "namespace"
             continue
-        try:
-            text = path.read_bytes()
-        except OSError as error:
-            raise PluginError(f"{path.name} cannot be read: {error.strerror}") from error
-        sums[name] = hashlib.sha256(text).hexdigest()
         files[name] = path
-        if path.suffix != ".py":
+        # the user knows a file by its name in the folder of plugins, whatever a link there leads to
+        said = f"{module}.py" if path == file else path.name
+        if path.suffix != ".py" and path != file:
+            # a compiled module
+            sums[name] = _digest(path, said)
             continue
+        text = read_source(path, said)
+        sums[name] = hashlib.sha256(text).hexdigest()
         try:
             own, others = walk.imports(name, text, package)
             data = _declared_data(text)
         except SyntaxError as error:
             line = f", line {error.lineno}" if error.lineno else ""
-            raise PluginError(f"{path.name}{line}: {error.msg}") from error
+            raise PluginError(f"{said}{line}: {error.msg}") from error
         except (ValueError, RecursionError, MemoryError) as error:
-            raise PluginError(f"{path.name} is not Python: {error}") from error
+            raise PluginError(f"{said} is not Python: {error}") from error
         libraries |= others
         todo += own
         for relative in data:
@@ -155,6 +161,36 @@ def sources_of(module: str, file: Path | None = None) -> Sources:
     libraries -= set(sys.stdlib_module_names) | {HARNESS, "__future__"}
     digest = hashlib.sha256(repr(sorted(sums.items())).encode()).hexdigest()
     return Sources(digest, files, tuple(sorted(libraries)))
+
+
+def read_source(path: Path, said: str | None = None) -> bytes:
+    """The bytes of a source file; never waits, and never reads more than `LARGEST_SOURCE`.
+
+    Args:
+        said: what it is called in an error, if not by its own name.
+
+    Raises:
+        PluginError: it is no plain file, too large, gone, or may not be read; with its name and the reason.
+    """
+    try:
+        return read_bytes(path, LARGEST_SOURCE)
+    except (Unreadable, DataMissing) as error:
+        raise PluginError(f"{said or path.name} cannot be read: {_why(error)}") from error
+
+
+def _digest(path: Path, words: str) -> str:
+    try:
+        with open_plain(path, LARGEST_DATA) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (Unreadable, DataMissing) as error:
+        raise PluginError(f"{words} cannot be read: {_why(error)}") from error
+    except OSError as error:
+        raise PluginError(f"{words} cannot be read: {error.strerror}") from error
+
+
+def _why(error: Unreadable | DataMissing) -> str:
+    """What is wrong with a file, without its folder."""
+    return error.reason.removeprefix("it cannot be read: ") if isinstance(error, Unreadable) else "it is not there"
 
 
 def _declared_data(text: bytes) -> list[str]:
@@ -173,10 +209,7 @@ def _data_digest(folder: Path, relative: str, module: str) -> str:
     path = (folder / relative).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise PluginError(f"module {module} declares {relative!r} in `sources`, which lies outside its folder")
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise PluginError(f"module {module} declares {relative!r} in `sources`: {error.strerror}") from error
+    return _digest(path, f"{relative!r}, which module {module} declares in `sources`,")
 
 
 def _locate(walk: _Walk, name: str, file: Path | None) -> tuple[Path | None, str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dermae_bench.errors import brief
 from dermae_bench.report.contamination import Contamination, contamination
 from dermae_bench.report.grids import grids
 from dermae_bench.report.pictures import curves, samples
@@ -209,7 +210,7 @@ class Collector:
             if reason is not None:
                 return reason
         failure = self.store.failure(stage.key) if stage.key else None
-        return f"{failure.reason.partition(chr(10))[0]} ({stage.name})" if failure is not None else None
+        return f"{brief(failure.reason)} ({stage.name}, {stage.key[:8]})" if failure is not None else None
 
     def _costs(self, row: RowPlan) -> dict[str, float | None]:
         manifest = self.manifest(row.cost) if row.cost is not None else None

@@ -19,11 +19,12 @@ import numpy as np
 from dermae_bench import __version__
 from dermae_bench.bounded.tables import Kind, read_parquet
 from dermae_bench.bounded.texts import read_json
-from dermae_bench.durable import digest_of, replacing, write_text
+from dermae_bench.durable import digest_file, digest_of, replacing
 from dermae_bench.errors import DataError, UserError
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.measures import Predictions
 from dermae_bench.report.escape import public
+from dermae_bench.report.listed import Written, write_changed
 from dermae_bench.report.records import Boards
 from dermae_bench.report.verify.provenance import described
 from dermae_bench.scoring.deriving import derive
@@ -64,10 +65,12 @@ class Score:
 # -- writing -----------------------------------------------------------------------------------------------------
 
 
-def write_evidence(collector: Collector, boards: Boards, folder: Path) -> None:
-    """Write the three files from what is finished."""
-    import pyarrow.parquet as pq
+def write_evidence(collector: Collector, boards: Boards, folder: Path, written: Written | None = None) -> None:
+    """Write the three files from what is finished; those that a former report wrote and this one does not are removed.
 
+    Args:
+        written: takes the digests of what was written.
+    """
     scores = list(_scores(collector))
     about: dict[str, Any] = {}
     tables = []
@@ -82,9 +85,11 @@ def write_evidence(collector: Collector, boards: Boards, folder: Path) -> None:
     if tables:
         import pyarrow as pa
 
-        with replacing(folder / PREDICTIONS) as temporary:
-            pq.write_table(pa.concat_tables(tables).unify_dictionaries(), temporary, compression="zstd")
-        _write_images(collector, folder)
+        _write_table(folder / PREDICTIONS, pa.concat_tables(tables).unify_dictionaries(), written)
+        _write_table(folder / IMAGES, _images(collector), written)
+    else:
+        for name in (PREDICTIONS, IMAGES):
+            (folder / name).unlink(missing_ok=True)
     text = {
         "version": VERSION,
         "dermae_bench": __version__,
@@ -98,7 +103,18 @@ def write_evidence(collector: Collector, boards: Boards, folder: Path) -> None:
         "boards": _described(boards),
         "provenance": described(collector),
     }
-    write_text(folder / FILE, json.dumps(public(text), indent=1, sort_keys=True, allow_nan=False) + "\n")
+    data = json.dumps(public(text), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    write_changed(folder / FILE, data.encode(), written)
+
+
+def _write_table(path: Path, table: pa.Table, written: Written | None) -> None:
+    import pyarrow.parquet as pq
+
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+        if written is not None:
+            # before it gets a name that others know
+            written[path] = digest_file(temporary)
 
 
 WORDS = (
@@ -174,7 +190,7 @@ def _table(collector: Collector, stage: Stage, manifest: Manifest) -> pa.Table:
     )
 
 
-def _write_images(collector: Collector, folder: Path) -> None:
+def _images(collector: Collector) -> pa.Table:
     """Ids, splits and attributes of the images that scores were taken on."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -184,8 +200,7 @@ def _write_images(collector: Collector, folder: Path) -> None:
     table = pq.read_table(collector.store.file(stage.kind, stage.key, "table.parquet"))
     kept = ["id", "group", "split", "label", *(name for name in table.column_names if name.startswith("attribute."))]
     scored = pc.is_in(table.column("split"), value_set=_array(SCORED_SPLITS))
-    with replacing(folder / IMAGES) as temporary:
-        pq.write_table(table.select(kept).filter(scored), temporary, compression="zstd")
+    return table.select(kept).filter(scored)
 
 
 def _array(values: Any) -> Any:
@@ -252,8 +267,12 @@ class Evidence:
 
     @cached_property
     def _rows_of(self) -> Mapping[str, np.ndarray[Any, np.dtype[np.int64]]]:
-        keys = np.asarray(self._table["predictions"].to_pylist(), dtype=object)
-        return {str(key): np.flatnonzero(keys == key) for key in dict.fromkeys(keys.tolist())}
+        column = self._table["predictions"]
+        codes = column.indices.to_numpy()
+        order = np.argsort(codes, kind="stable")
+        ends = np.searchsorted(codes[order], np.arange(len(column.dictionary)), side="right")
+        rows = zip(column.dictionary.to_pylist(), np.split(order, ends)[:-1], strict=True)
+        return {str(key): its for key, its in rows if len(its)}
 
     @cached_property
     def attributes(self) -> Mapping[str, Mapping[str, str | float | None]]:
@@ -261,7 +280,7 @@ class Evidence:
         path = self.folder / IMAGES
         if not path.is_file():
             return {}
-        table = read_parquet(path, {"id": "text"})
+        table = read_parquet(path, {"id": "text"}, beginning="attribute.")
         ids = table.column("id").to_pylist()
         names = [name for name in table.column_names if name.startswith("attribute.")]
         return {
@@ -283,11 +302,13 @@ class Evidence:
             raise UserError(f"{self.folder / PREDICTIONS} holds no answers of {key}")
         rows = self._rows_of[key]
         columns = {name: self._table[name].take(_array(rows)).to_pylist() for name in ("id", "group", "label")}
-        logits = self._table["logits"].take(_array(rows)).to_pylist()
+        logits = self._table["logits"].take(_array(rows))
         ids = columns["id"]
         task = task_of(self.about["predictions"][key]["task"])
         classes = len(task.classes)
-        if any(len(row) != classes for row in logits) or not all(0 <= label < classes for label in columns["label"]):
+        # looked at before the numbers are taken out: a single row may hold a hundred million
+        uniform = set(logits.value_lengths().unique().to_pylist()) == {classes}
+        if not uniform or not all(0 <= label < classes for label in columns["label"]):
             told = f"answers of {key[:40]} are not to {classes} classes"
             raise DataError(f"{self.folder / PREDICTIONS}: {told}", hint=VERIFY)
         return Predictions(
@@ -295,7 +316,7 @@ class Evidence:
             ids=ids,
             groups=columns["group"],
             labels=np.asarray(columns["label"], dtype=np.int64),
-            logits=np.asarray(logits, dtype=np.float32),
+            logits=logits.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(ids), classes),
             attributes={name: [values.get(image) for image in ids] for name, values in self.attributes.items()},
         )
 

@@ -13,7 +13,7 @@ from dermae_bench.report import details, subgroup_files
 from dermae_bench.report.drawing import pictures
 from dermae_bench.report.escape import csv_text, json_ascii
 from dermae_bench.report.leaderboard import Board, Boards, Table, Value, cells_of, seeds_text, table
-from dermae_bench.report.listed import own_folder, write_changed, write_listed
+from dermae_bench.report.listed import Written, own_folder, write_changed, write_listed
 from dermae_bench.report.markdown import contamination_markdown, markdown
 from dermae_bench.report.numbers import exact
 from dermae_bench.report.real_pictures import FOLDER as REAL_PICTURES
@@ -34,10 +34,13 @@ SOMETIMES = frozenset(
 FIGURES = "figures"
 
 
-def write(boards: Boards, folder: Path) -> tuple[Path, ...]:
+def write(boards: Boards, folder: Path, written: Written | None = None) -> tuple[Path, ...]:
     """Bring `folder` to what `boards` say, file by file and atomically; returns the files whose bytes changed.
 
     What a former report wrote and this one does not is removed: pictures by their list, tables by their name.
+
+    Args:
+        written: takes the digests of what was written.
 
     Raises:
         UserError: a name in `folder` that is to be a folder of pictures is a link; nothing was touched.
@@ -47,9 +50,9 @@ def write(boards: Boards, folder: Path) -> tuple[Path, ...]:
     contents = files(boards)
     for name in SOMETIMES - set(contents):
         (folder / name).unlink(missing_ok=True)
-    changed = [path for name, text in contents.items() if write_changed(path := folder / name, text.encode())]
+    changed = [path for name, text in contents.items() if write_changed(path := folder / name, text.encode(), written)]
     figures = {name.removeprefix(f"{FIGURES}/"): data for name, data in pictures(boards).items()}
-    return (*changed, *write_listed(folder / FIGURES, figures))
+    return (*changed, *write_listed(folder / FIGURES, figures, written))
 
 
 def files(boards: Boards) -> dict[str, str]:

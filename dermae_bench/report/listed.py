@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 from dermae_bench.durable import replacing
@@ -11,14 +12,18 @@ from dermae_bench.errors import UserError
 LIST = ".written"
 """Names of the files that were written, one a line."""
 
+Written = MutableMapping[Path, str]
+"""File -> SHA-256 of the bytes that were meant for it, whatever lies there afterwards."""
 
-def write_listed(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...]:
+
+def write_listed(folder: Path, contents: Mapping[str, bytes], written: Written | None = None) -> tuple[Path, ...]:
     """Bring a folder to some contents: write what differs, remove what a former call wrote and this one does not.
 
     Files that no call wrote stay. A list that names anything but plain files of this folder removes nothing of it.
 
     Args:
         contents: file name -> bytes; names have no folder.
+        written: takes what was written, the list too.
 
     Returns:
         the files whose bytes changed, without the list.
@@ -30,9 +35,9 @@ def write_listed(folder: Path, contents: Mapping[str, bytes]) -> tuple[Path, ...
     former = _listed(folder)
     for name in sorted(former - set(contents)):
         (folder / name).unlink(missing_ok=True)
-    changed = [path for name, data in contents.items() if write_changed(path := folder / name, data)]
+    changed = [path for name, data in contents.items() if write_changed(path := folder / name, data, written)]
     if contents:
-        write_changed(folder / LIST, "".join(f"{name}\n" for name in sorted(contents)).encode())
+        write_changed(folder / LIST, "".join(f"{name}\n" for name in sorted(contents)).encode(), written)
     elif former:
         (folder / LIST).unlink()
         if not any(folder.iterdir()):
@@ -52,8 +57,10 @@ def own_folder(folder: Path) -> None:
                         hint="move it away; the whole results folder may be a link")  # fmt: skip
 
 
-def write_changed(path: Path, data: bytes) -> bool:
+def write_changed(path: Path, data: bytes, written: Written | None = None) -> bool:
     """Write a file atomically where its bytes differ; whether it was written. A link is replaced, and not followed."""
+    if written is not None:
+        written[path] = hashlib.sha256(data).hexdigest()
     if path.is_file() and not path.is_symlink() and path.read_bytes() == data:
         return False
     with replacing(path) as temporary:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dermae_bench.durable import digest_of
 from dermae_bench.report.details import Nearest, name_of, nearest
 from dermae_bench.report.drawing import drawn
-from dermae_bench.report.listed import write_listed
+from dermae_bench.report.listed import Written, write_listed
 from dermae_bench.report.numbers import shown
 from dermae_bench.report.records import Boards, Figure, published
 from dermae_bench.suite.rows import RowPlan
@@ -32,8 +32,13 @@ MOST = 20
 _IGNORED = "# real photographs: this folder never leaves the machine\n*\n"
 
 
-def write_real_pictures(collector: Collector, boards: Boards, folder: Path) -> tuple[Path, ...]:
+def write_real_pictures(
+    collector: Collector, boards: Boards, folder: Path, written: Written | None = None
+) -> tuple[Path, ...]:
     """Write `real-images/` of a results folder: a picture for each list of nearest pairs, and its caption.
+
+    Args:
+        written: takes the digests of what was written.
 
     Returns:
         the files whose bytes changed. Nothing is written, and former pictures are removed, where there are no pairs.
@@ -43,7 +48,7 @@ def write_real_pictures(collector: Collector, boards: Boards, folder: Path) -> t
         contents |= {f"{figure.name}{ending}": data for ending, data in drawn(figure).items()}
     if contents:
         contents[".gitignore"] = _IGNORED.encode()
-    return write_listed(folder / FOLDER, contents)
+    return write_listed(folder / FOLDER, contents, written)
 
 
 def _figures(collector: Collector, boards: Boards) -> Iterator[Figure]:

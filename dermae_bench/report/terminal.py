@@ -22,6 +22,8 @@ from dermae_bench.report.words import (
 )
 
 _INTERVAL = "[95 %] on other test sets of as many lesions"
+LONGEST_STATE = 600
+"""Characters of why a row has failed; `show` tells all."""
 _SEEDS = "± standard deviation over seeds"
 
 Column = tuple[str, list[str], bool]
@@ -64,7 +66,7 @@ def _section(leaderboard: Table, section: str, lines: Sequence[Line], width: int
     for line in lines:
         if line.info.status != "ok":
             name = " / ".join(line.info.names.get(name, "") for name in names)
-            out.append(fitted(f"! {name}: {state(line)}", width).rstrip())
+            out += _told(visible(f"! {name}: {state(line)}", LONGEST_STATE), width, 2)
     for mark, letter in marks.items():
         out += _told(f"[{letter}] {mark}", width, 4)
     for letter, why in apart_notes(lines):

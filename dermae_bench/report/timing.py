@@ -34,8 +34,13 @@ def _unfinished(collector: Collector, stage: Stage) -> Timing:
         seconds=failure.seconds if failure else None,
         max_rss_mb=failure.max_rss_mb if failure else None,
         hardware="",
-        status=f"failed: {failure.reason}" if failure else "pending",
+        status=f"failed: {_one_line(failure.reason)}" if failure else "pending",
     )
+
+
+def _one_line(reason: str) -> str:
+    """All of a reason in one cell."""
+    return "; ".join(line.strip() for line in reason.splitlines() if line.strip())
 
 
 def _finished(stage: Stage, manifest: Manifest, calls: Mapping[str, float]) -> Timing:

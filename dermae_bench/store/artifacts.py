@@ -22,6 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dermae_bench.durable import (
+    TEMPORARY,
     canonical,
     digest_file,
     digest_of,
@@ -39,8 +40,9 @@ from dermae_bench.store.manifests import MANIFEST, Damaged, Failure, Manifest, r
 from dermae_bench.store.moving import copied_beside, made, move
 from dermae_bench.store.refusals import AGAIN, REFUSALS, refused
 from dermae_bench.store.refusals import free_bytes as free_bytes
-from dermae_bench.store.strangers import LEASE, clear, clear_the_way
+from dermae_bench.store.strangers import LEASE, clear, clear_file, clear_the_way
 
+PROBE_BYTES = 1 << 20
 QUARANTINE = "quarantine"
 KINDS = ("prepare", "train", "sample", "extract", "predict", "score", "cost")
 
@@ -256,11 +258,15 @@ class Store:
         """
         self.stay()
         self._hold(failure.key, fence, "the failure")
-        write_text(self.root / "failures" / f"{failure.key}.json", canonical(asdict(failure)))
+        path = self.root / "failures" / f"{failure.key}.json"
+        clear_file(path, self.root / QUARANTINE)
+        write_text(path, canonical(asdict(failure)))
 
     def settle(self, key: str) -> None:
         """Forget attempts and failures of a stage that is finished now."""
-        (self.root / "failures" / f"{key}.json").unlink(missing_ok=True)
+        failure = self.root / "failures" / f"{key}.json"
+        clear_file(failure, self.root / QUARANTINE)
+        failure.unlink(missing_ok=True)
         remove_tree(self.attempt_folder(key))
 
     def manifests(self, kind: str) -> Iterator[Manifest]:
@@ -301,6 +307,19 @@ class Store:
             if error.errno not in REFUSALS:
                 raise
             raise refused(error, self.root, needed) from error
+
+    def probe(self) -> None:
+        """Write a little and remove it again.
+
+        Raises:
+            OSError: the store refuses.
+        """
+        self.stay()
+        path = self.root / f"{TEMPORARY}probe-{os.getpid()}"
+        try:
+            write_text(path, "0" * PROBE_BYTES)
+        finally:
+            path.unlink(missing_ok=True)
 
     def lease(self, key: str, name: str = "") -> Lease:
         """The right to work on a stage, which dies with its holder; `name` tells those who wait what it is."""

@@ -47,20 +47,22 @@ def refused(error: OSError, root: Path, needed: int | None = None) -> StorageErr
     what = os.strerror(error.errno or 0)
     if error.errno in FULL and inodes_ran_out(root):
         what += ": no more files can be made there (no inode is free)"
-    facts = [f"{mebibytes(free_bytes(root))} MiB free"]
-    if needed is not None and error.errno in FULL:
-        facts.insert(0, f"about {mebibytes(needed)} MiB needed")
-    return StorageError(f"cannot {verb} {place}: {what} ({', '.join(facts)})", hint=_HINTS.get(error.errno or 0, AGAIN))
+    if error.errno in FULL:
+        need = f"about {mebibytes(needed)} MiB needed, " if needed is not None else ""
+        what += f" ({need}{mebibytes(free_bytes(root))} MiB free)"
+    return StorageError(f"cannot {verb} {place}: {what}", hint=_HINTS.get(error.errno or 0, AGAIN))
 
 
 def concerns(error: OSError, root: Path) -> bool:
-    """Whether an error that came out of a stage is about the store at `root`, and not about what a plugin did."""
-    if error.errno in FULL or error.errno == errno.EROFS:
-        return True
-    if error.errno not in REFUSALS or error.filename is None:
+    """Whether an error that came out of a stage may be about the store at `root`, and not about what a plugin did."""
+    closed = error.errno in FULL or error.errno == errno.EROFS
+    if error.filename is None:
+        # a write to an open file names none
+        return closed
+    if error.errno not in REFUSALS:
         return False
     inside = root.absolute() in Path(os.fsdecode(error.filename)).absolute().parents
-    if error.errno in {errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENOLCK, errno.EOPNOTSUPP}:
+    if closed or error.errno in {errno.EIO, errno.EACCES, errno.EPERM, errno.ESTALE, errno.ENOLCK, errno.EOPNOTSUPP}:
         return inside
     # a file that is missing is the store's fault only when all of it is
     return inside and not root.is_dir()

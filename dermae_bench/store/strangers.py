@@ -39,6 +39,12 @@ def clear(folder: Path, quarantine: Path) -> None:
                 _aside(folder / name, quarantine, folder.name)
 
 
+def clear_file(path: Path, quarantine: Path) -> None:
+    """`path` is a file, or is not there."""
+    if _is_other(path, stat.S_ISREG):
+        _aside(path, quarantine, path.parent.name)
+
+
 def _is_other(path: Path, kind: Kind) -> bool:
     try:
         # never what a link leads to

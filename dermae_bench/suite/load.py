@@ -119,7 +119,9 @@ def load_suite(
             findings += _tasks(resolved, findings, tasks_of)
     problems += [_problem(merged, finding) for finding in findings]
     if problems:
-        raise SuiteError(_sorted(problems, [str(path), *(f"--set {setting}" for setting in sets)]))
+        # without its dataset nobody knows the tasks of a suite
+        behind = bool(circles or too_much or any(finding.path[:1] == ("dataset",) for finding in findings))
+        raise SuiteError(_sorted(problems, [str(path), *(f"--set {setting}" for setting in sets)]), more=behind)
     digest = _digest(base, catalog, resolved, given) if sets else None
     paths = tuple(GivenPath(*entry, absolute(_value_at(resolved, entry[0]))) for entry in given)
     return LoadedSuite(build(Suite, resolved), resolved, path, preset, presets, paths, digest, merged)

@@ -10,6 +10,9 @@ from dermae_bench.errors import Problem
 from dermae_bench.plugin.checking import dotted, shown, suggestion
 from dermae_bench.suite.yaml import Node, Source, read_text, scalar
 
+NAMED = ("budgets", "extractors", "generators", "image_sets", "pretrained", "classifiers")
+"""Sections whose keys are names that the suite gives."""
+
 
 def with_preset(root: Node, preset: str | None) -> tuple[Node, list[Problem]]:
     """The root mapping with a preset merged over it, and the word `presets` taken out.
@@ -101,6 +104,10 @@ def _placed(
     held: dict[str, Node] = inner or {}
     count = next((n for n in range(len(words), 0, -1) if ".".join(words[:n]) in held), 1)
     key = ".".join(words[:count])
+    if key not in held and len(words) > count and len(path) == 1 and path[0] in NAMED:
+        # one part of something that is not there is no part: the whole could be given as {...}
+        hint = suggestion(key, held, path[0])
+        return node, source.problem(1, column + 1, f"there is no {key!r} in {path[0]}", hint)
     below = held.get(key) or Node({} if len(words) > count else None, _mark(column), source)
     changed, problem = _placed(below, words[count:], column + len(key) + 1, value, source, (*path, key))
     key_mark = _mark(column) if changed.source is source else below.key_mark

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -28,6 +29,10 @@ class Card(Protocol):
 class Cards(Protocol):
     """Where cards come from."""
 
+    @property
+    def elsewhere(self) -> str:
+        """Why a plugin of the user's own may be unknown, and what to do about it."""
+
     def names(self, kind: str | None = None) -> Sequence[str]:
         """Known names of a kind."""
 
@@ -44,6 +49,7 @@ _KIND_OF = {
     "classifiers": "classifier",
     "extractors": "extractor",
 }
+_UNKNOWN = "unknown"
 MOST_HINTS = 200
 """Mistakes of a suite whose hints name what would be right."""
 _NO_OPTIONS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -64,6 +70,8 @@ class Plugged:
         self.paths: list[tuple[Path, str, str]] = []
         """(place, ``file`` or ``folder``, text) of every path in the suite's params."""
         self._cards: dict[tuple[str, str], Card | Finding] = {}
+        self._told: dict[tuple[str, str], tuple[int, int]] = {}
+        """Plugin that cannot be used -> the place of its first finding, and how often the suite names it."""
 
     def settle(self) -> None:
         """Check everything, into `findings`, `paths` and the suite itself."""
@@ -92,6 +100,10 @@ class Plugged:
         for at, entry in specs(self.suite, "classifiers"):
             self._joint(at, entry, generators)
         self._metrics()
+        for place, uses in self._told.values():
+            told = self.findings[place]
+            if uses > 1 and not told.message.startswith(_UNKNOWN):
+                self.findings[place] = replace(told, message=f"{told.message} (named {uses} times)")
 
     def _names(self) -> Iterator[str]:
         sections = ("generators", "pretrained", "classifiers", "extractors")
@@ -121,16 +133,25 @@ class Plugged:
                 self._cards[kind, name] = self._unusable(kind, name, error)
         found = self._cards[kind, name]
         if isinstance(found, Finding):
-            self.findings.append(Finding(at, found.message, found.hint))
+            self._tell(kind, name, found, at)
             return None
         return found
+
+    def _tell(self, kind: str, name: str, found: Finding, at: Path) -> None:
+        place, uses = self._told.get((kind, name), (len(self.findings), 0))
+        self._told[kind, name] = place, uses + 1
+        # a plugin is mended once, however often it is named; a name is corrected wherever it stands
+        if uses == 0:
+            self.findings.append(Finding(at, found.message, found.hint))
+        elif found.message.startswith(_UNKNOWN):
+            self.findings.append(Finding(at, found.message, f"see the other {name!r}"))
 
     def _unusable(self, kind: str, name: str, error: PluginError) -> Finding:
         known = name.rpartition(":")[0].endswith(".py") or name in self._known
         if known:
             return Finding((), error.message, error.hint)
         hint = self._hint(name, lambda: self.catalog.names(kind), f"{kind}s")
-        return Finding((), f"unknown {kind} {name!r}", f"{hint}; one of your own needs --plugins-dir DIR")
+        return Finding((), f"{_UNKNOWN} {kind} {name!r}", f"{hint}; {self.catalog.elsewhere}")
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -268,10 +289,11 @@ class Plugged:
         before = len(self.findings)
         card = self._card("metric", name, at)
         if card is None:
-            if self.findings[before].message.startswith("unknown"):
+            if self.findings[before:] and self.findings[before].message.startswith(_UNKNOWN):
                 more = PLANNED if role == "sample" else ()
                 hint = self._hint(name, lambda: [*self._metrics_of(role), *more], f"{role} metrics")
-                self.findings[before] = Finding(at, f"unknown {role} metric {name!r}", hint)
+                hint += f"; {self.catalog.elsewhere}"
+                self.findings[before] = Finding(at, f"{_UNKNOWN} {role} metric {name!r}", hint)
             return None
         if card.flags.get("metric") == role:
             return card

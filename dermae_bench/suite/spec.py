@@ -295,7 +295,7 @@ class Suite:
     """Seeds by role; roles are crossed. A plain list means classifier seeds."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """Number format inside autocast while fitting, sampling and predicting."""
-    threads: Annotated[int, Between(1)] = 1
+    threads: Annotated[int, Between(1, 1024)] = 1
     """CPU threads a stage; part of its key, since it changes the last bit."""
     compile: Literal[False] = False
     """Whether models are compiled; not yet."""

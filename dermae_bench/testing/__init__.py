@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from dermae_bench.errors import BenchError, PluginError
-from dermae_bench.plugin.catalog import Catalog
-from dermae_bench.plugin.loading import load_plugin
-from dermae_bench.testing.checks import Check, checks_for
+from dermae_bench.plugin.catalog import Catalog, Reference
+from dermae_bench.plugin.loading import load_plugin, place_of
+from dermae_bench.testing.promise import Check
 
 
 def run_checks(name: str, plugins_dir: Path | None = None) -> tuple[str, Sequence[Check]]:
@@ -25,14 +26,26 @@ def run_checks(name: str, plugins_dir: Path | None = None) -> tuple[str, Sequenc
     Raises:
         PluginError: there is no such plugin, or it cannot be imported.
     """
-    reference = Catalog(plugins_dir).reference(name)
+    # torch is costly, and the command line tells what went wrong without it
+    from dermae_bench.testing.checks import checks_for
+
+    kind, cls = imported(name, Catalog(plugins_dir).reference(name))
+    return kind, checks_for(kind, cls)
+
+
+def imported(name: str, reference: Reference) -> tuple[str, type[Any]]:
+    """(kind, class) of a plugin, which is imported in this process.
+
+    Raises:
+        PluginError: it cannot be imported.
+    """
     try:
-        kind, cls = load_plugin(reference.name, reference.module, reference.file)
+        return load_plugin(reference.name, reference.module, reference.file)
     except BenchError:
         raise
     except (Exception, SystemExit) as error:
-        raise PluginError(f"plugin {name!r} cannot be imported: {type(error).__name__}: {error}") from error
-    return kind, checks_for(kind, cls)
+        reason = f"{type(error).__name__}: {error}{place_of(error)}"
+        raise PluginError(f"plugin {name!r} cannot be imported: {reason}") from error
 
 
 def check(name: str, plugins_dir: Path | None = None) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,21 @@ import torch
 
 from dermae_bench.errors import DataMissing
 from dermae_bench.plugin.checking import check
+from dermae_bench.plugin.loading import place_of
 from dermae_bench.plugin.params import build, schema_of
 from dermae_bench.testing import models, others
+from dermae_bench.testing.promise import Check
 
-
-@dataclass(frozen=True)
-class Check:
-    """One promise, and why it is broken (None if it is kept)."""
-
-    name: str
-    reason: str | None
-    skipped: str | None = None
-    """Why it could not be tried; then it is neither kept nor broken."""
+_KIT = Path(__file__).parent
 
 
 def checks_for(kind: str, cls: type[Any]) -> Sequence[Check]:
     """Run every check of a kind on a class; one that raises does not stop the others."""
+    return [run() for _, run in promises(kind, cls)]
+
+
+def promises(kind: str, cls: type[Any]) -> Sequence[tuple[str, Callable[[], Check]]]:
+    """(promise, what tries it) in the order in which they are to be tried; trying one never raises."""
     # the last bit depends on the number of threads; `_watched` then looks after this one
     torch.set_num_threads(1)
     if kind in _MODELS:
@@ -40,12 +40,19 @@ def checks_for(kind: str, cls: type[Any]) -> Sequence[Check]:
     else:
         tried = [(function, cls) for function in _OTHERS[kind]]
     changed: dict[str, None] = {}
-    found = [_run(function, subject, changed) for function, subject in [(_schema, cls), *tried]]
-    return [*found, Check("The process stays as it was (folder, dtype, threads, modes)", "; ".join(changed) or None)]
+    runs = [
+        (name := _name(function), partial(_run, name, function, subject, cls, changed))
+        for function, subject in [(_schema, cls), *tried]
+    ]
+    last = "The process stays as it was (folder, dtype, threads, modes)"
+    return [*runs, (last, lambda: Check(last, "; ".join(changed) or None))]
 
 
-def _run(function: Callable[[Any], None], subject: Any, changed: dict[str, None]) -> Check:
-    name = (function.__doc__ or function.__name__).strip().rstrip(".")
+def _name(function: Callable[[Any], None]) -> str:
+    return (function.__doc__ or function.__name__).strip().rstrip(".")
+
+
+def _run(name: str, function: Callable[[Any], None], subject: Any, cls: type[Any], changed: dict[str, None]) -> Check:
     with _watched(changed):
         try:
             function(subject)
@@ -54,9 +61,16 @@ def _run(function: Callable[[Any], None], subject: Any, changed: dict[str, None]
         except DataMissing as error:
             return Check(name, None, f"needs data that are not there: {error}")
         except Exception as error:  # noqa: BLE001 (a plugin may raise anything; it becomes the reason)
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            return Check(name, f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})")
+            return Check(name, _reason(error, cls))
     return Check(name, None)
+
+
+def _reason(error: Exception, cls: type[Any]) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if isinstance(error, AssertionError) and Path(last.filename).parent == _KIT:
+        # the kit's own finding, in a sentence
+        return str(error)
+    return f"{type(error).__name__}: {error}{place_of(error, Path(inspect.getfile(cls)).parent)}"
 
 
 _GLOBAL: Mapping[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
@@ -92,12 +106,14 @@ def _schema(cls: type[Any]) -> None:
     if hasattr(cls, "Sampling"):
         undocumented += [f"Sampling.{name}" for name in _undocumented(schema_of(cls.Sampling))]
     assert not undocumented, f"fields without a docstring: {', '.join(undocumented)}"
-    given = dict(getattr(cls, "tiny", {}) or {})
-    values, findings = check(given, schema)
-    if not given and schema.get("required"):
-        return
-    assert not findings, f"tiny does not fit Config: {findings[0].message}"
-    build(cls.Config, values)
+    for given_as, config in (("tiny", cls.Config), ("tiny_sampling", getattr(cls, "Sampling", None))):
+        given = dict(getattr(cls, given_as, {}) or {})
+        if config is None or (not given and schema.get("required") and not hasattr(cls, "fit")):
+            # what needs data or weights, which the kit does not have
+            continue
+        values, findings = check(given, schema_of(config))
+        assert not findings, models.misfit(given_as, findings)
+        build(config, values)
 
 
 def _undocumented(schema: Mapping[str, Any], at: str = "") -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor
 from dermae_bench.execute.checkpoints import Checkpoints
 from dermae_bench.execute.run import BudgetOf, FitRun, Stopped, reseed
 from dermae_bench.execute.stages.common import check_images, check_logits
-from dermae_bench.plugin.checking import check
+from dermae_bench.plugin.checking import Finding, check
 from dermae_bench.plugin.contracts import Conditions, CostUnit, Joint, Model, Of
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.images import ImageSet, Part, resize
@@ -60,11 +60,26 @@ def small_images(task: Task | None) -> ImageSet:
 
 def make(cls: type[Any]) -> Model:
     """A tiny model with seeded weights."""
-    values, findings = check(dict(cls.tiny), schema_of(cls.Config))
-    assert not findings, findings
+    values = fitting("tiny", cls.tiny, cls.Config)
     reseed(0, "init")
     model: Model = cls(build(cls.Config, values), _task(cls))
     return model
+
+
+def fitting(name: str, given: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    """Values with defaults. Raises: Untried: they do not fit `config`, which is a promise of its own."""
+    values, findings = check(dict(given), schema_of(config))
+    if findings:
+        raise Untried(f"{name} does not fit {config.__name__}")
+    checked: dict[str, Any] = values
+    return checked
+
+
+def misfit(name: str, findings: Sequence[Finding]) -> str:
+    """What is wrong with small values of a plugin, in one sentence."""
+    words = [f"{finding.message}; {finding.hint}" if finding.hint else finding.message for finding in findings[:3]]
+    more = f" (and {len(findings) - 3} more)" if len(findings) > 3 else ""
+    return f"{name}: {'; '.join(words)}{more}"
 
 
 def _task(cls: type[Any]) -> Task:
@@ -257,9 +272,7 @@ def _run_units(units: Iterable[CostUnit], of: str) -> None:
 
 
 def _sampling(cls: type[Any]) -> Any:
-    values, findings = check(dict(cls.tiny_sampling), schema_of(cls.Sampling))
-    assert not findings, f"tiny_sampling does not fit Sampling: {findings[0].message}"
-    return build(cls.Sampling, values)
+    return build(cls.Sampling, fitting("tiny_sampling", cls.tiny_sampling, cls.Sampling))
 
 
 def _conditions(cls: type[Any], positions: list[int]) -> Conditions:
@@ -330,8 +343,11 @@ def gives_an_encoder(trial: Trial) -> None:
     model: Any = trial.fit()
     encoder = model.encoder()
     assert encoder, "it is empty"
-    assert all(isinstance(name, str) and isinstance(value, Tensor) for name, value in encoder.items())
-    assert all(bool(torch.isfinite(value).all()) for value in encoder.values() if value.is_floating_point())
+    strange = [name for name, value in encoder.items() if not isinstance(name, str) or not isinstance(value, Tensor)]
+    assert not strange, f"not a tensor under a name: {strange[:3]}"
+    floats = {name: value for name, value in encoder.items() if value.is_floating_point()}
+    endless = [name for name, value in floats.items() if not bool(torch.isfinite(value).all())]
+    assert not endless, f"not finite: {', '.join(endless[:3])}"
 
 
 _FITS: list[Callable[[Trial], None]] = [

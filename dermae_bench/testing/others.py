@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from dermae_bench.plugin.checking import check
 from dermae_bench.plugin.contracts import CostUnit
 from dermae_bench.plugin.data import SPLITS, Task
 from dermae_bench.plugin.images import ImageSet, Part
@@ -24,16 +23,15 @@ from dermae_bench.plugin.measures import (
     SampleMetric,
 )
 from dermae_bench.plugin.params import build, schema_of
-from dermae_bench.testing.models import Untried
+from dermae_bench.testing.models import Untried, fitting
 
 TASK = Task(name="diagnosis", classes=("a", "b", "c"))
 BINARY = Task(name="malignancy", classes=("benign", "malignant"), positive="malignant")
 
 
 def _configured(cls: type[Any], given: dict[str, Any] | None = None) -> Any:
-    values, findings = check(dict(given if given is not None else getattr(cls, "tiny", {})), schema_of(cls.Config))
-    assert not findings, findings[0].message
-    return build(cls.Config, values)
+    given = given if given is not None else getattr(cls, "tiny", {})
+    return build(cls.Config, fitting("tiny", given, cls.Config))
 
 
 # -- datasets ----------------------------------------------------------------------------------------------------
@@ -115,7 +113,8 @@ def extracts(cls: type[Any]) -> None:
     assert together.shape == (3, identity["dimensions"]), (
         f"{tuple(together.shape)} against {identity['dimensions']} dimensions"
     )
-    assert together.dtype == torch.float32 and bool(torch.isfinite(together).all())
+    assert together.dtype == torch.float32, f"features are {together.dtype}, not torch.float32"
+    assert bool(torch.isfinite(together).all()), "features are not finite"
     assert torch.allclose(together, alone, atol=1e-3, rtol=1e-3), "features depend on the batch"
 
 
@@ -156,7 +155,7 @@ def measures(cls: type[Any]) -> None:
         values, again = metric.values(comparison), metric.values(comparison)
         json.dumps(dict(metric.details(comparison)), allow_nan=False)
     else:
-        assert isinstance(metric, CostMetric)
+        assert isinstance(metric, CostMetric), "it is no SampleMetric, PredictionMetric or CostMetric"
         unit = CostUnit(torch.nn.Linear(4, 3), (torch.zeros(1, 4),))
         values, again = metric.values([unit]), metric.values([unit])
     assert set(values) == names, f"values {sorted(values)} against columns {sorted(names)}"

@@ -14,10 +14,10 @@ from stored import commit
 
 from dermae_bench.durable import encodable
 from dermae_bench.execute import executor as module
-from dermae_bench.execute.attempt import _reason, _trace
 from dermae_bench.execute.endings import judge, read_result
 from dermae_bench.execute.executor import Executor, Options, Outcome
 from dermae_bench.execute.local import Ended
+from dermae_bench.execute.telling import _reason, _trace
 from dermae_bench.store.artifacts import Store
 from dermae_bench.store.manifests import MANIFEST
 from dermae_bench.suite.stage import Stage

@@ -32,6 +32,10 @@ ENDS = {
     "delete-folder": ("", ""),
     "forge-result": ("lost", ""),
     "forge-manifest": ("crashed", ""),
+    "forge-storage": ("crashed", "yet the store can be written"),
+    "full-device": ("crashed", "yet the store can be written"),
+    "spoil-digests": ("invalid-output", "its result was spoiled"),
+    "folders-and-raise": ("", ""),
     "kill-parent": ("lost", ""),
     "hog": ("oom", "limited to 2 GiB"),
     "out-of-memory": ("oom", "memory"),
@@ -44,7 +48,7 @@ ENDS = {
     "wants-more": ("crashed", "not registered"),
 }
 """What it does -> how its fit's failure is classed, and what the reason says; empty: whatever fits."""
-UNSEEN = {"forge-result", "kill-parent", "delete-folder", "pipe-status", "link-self"}
+UNSEEN = {"forge-result", "folders-and-raise", "kill-parent", "delete-folder", "pipe-status", "link-self"}
 """After these nobody can say in which phase it was."""
 RETURNS = ("no-tensor", "wrong-shape", "not-finite", "integers")
 GOES_ON = (
@@ -143,3 +147,15 @@ def test_some_that_misbehave_in_a_pull_request(started: Callable[..., tuple[int,
     assert code == 1
     check_ends(folder, {way: ENDS[way] for way in ways})
     assert rows(folder)["good"]["status"] == "ok"
+
+
+@pytest.mark.slow
+def test_what_lies_in_the_way_of_the_next_run_is_moved_aside(zygote: Zygote, tmp_path: Path) -> None:
+    suite(tmp_path, "folders-and-raise")
+    codes = []
+    for _ in range(3):
+        codes.append(zygote.code(zygote.start(tmp_path, "run", "small.yaml", environment={}), 120.0))
+        assert rows(tmp_path)["good"]["status"] == "ok"
+        assert tracebacks(tmp_path) == 0
+    # each start goes on from the last checkpoint, and past the step at which it raised
+    assert codes == [1, 1, 0]

@@ -163,7 +163,7 @@ def _encrypted(path: Path) -> None:
 def _bomb(path: Path) -> None:
     """Two kilobytes that unpack to gigabytes: one long text, in every row."""
     long = pa.DictionaryArray.from_arrays(pa.array([0] * 70_000, pa.int32()), pa.array(["x" * 100_000]))
-    pq.write_table(pa.table({"id": long}), path, compression="zstd")
+    pq.write_table(table(70_000).set_column(0, "id", long), path, compression="zstd")
 
 
 TABLES: dict[str, tuple[Callable[[Path], None], str]] = {
@@ -178,7 +178,8 @@ TABLES: dict[str, tuple[Callable[[Path], None], str]] = {
     "nested": (_write(pa.table({"id": [{"a": {"b": 1}}]})), "column 'id' holds struct"),
     "lists of lists": (_write(pa.table({"logits": [[[1.0]]]})), "column 'logits' holds list"),
     "binary": (_write(pa.table({"id": [b"\xff"]})), "column 'id' holds binary"),
-    "bomb of one text": (_bomb, "a text of 100,000 bytes in 70,000 rows"),
+    "bomb of one text": (_bomb, "column 'id' holds a text of 100,000 bytes"),
+    "one endless text": (_write(table(1).set_column(0, "id", [["x" * 20_000_000]])), "bytes in 1 texts"),
     "bomb of rows": (_write(pa.table({"a": np.zeros(300_000, np.int8)})), "300,000 rows; at most 100,000"),
     "wide": (_write(pa.table({f"c{n}": [1] for n in range(2_001)})), "2,001 columns"),
 }  # fmt: skip
@@ -199,6 +200,71 @@ def test_parquet_that_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(tables, "AT_ONCE", 100)
     pq.write_table(table(1_000), tmp_path / "x.parquet", row_group_size=300)
     assert read_parquet(tmp_path / "x.parquet", KINDS).to_pydict() == table(1_000).to_pydict()
+
+
+LOGITS = pa.list_(pa.float32())
+
+
+def repeated(rows: int, more: int = 0) -> pa.Table:
+    """Answers that are the same in every row, and columns nobody asks for."""
+    logits = pa.FixedSizeListArray.from_arrays(pa.repeat(pa.scalar(0.5, pa.float32()), 2 * rows), 2)
+    columns = {
+        "id": pa.repeat("an image", rows),
+        "label": pa.repeat(1, rows),
+        "logits": logits.cast(LOGITS),
+    }
+    return pa.table({**columns, **{f"x{n}": pa.repeat(7, rows) for n in range(more)}})
+
+
+@pytest.fixture
+def bomb(tmp_path: Path) -> Path:
+    """A million equal rows, in some kilobytes."""
+    pq.write_table(repeated(1_000_000, more=4), tmp_path / "x.parquet", compression="zstd")
+    return tmp_path / "x.parquet"
+
+
+def test_rows_that_cost_nothing_are_refused_before_they_are_unpacked(
+    bomb: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ALWAYS_READ", 1 << 24)
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *_, **__: pytest.fail("it is unpacked"))
+    assert bomb.stat().st_size < 200_000
+    # 4 of the text, 8 of the label, 4 + 2 x 8 of the logits, and 4 x 8 of the other columns
+    for kinds, size in ((KINDS, "32,000,000"), (None, "64,000,000")):
+        with (
+            hostile.bounded(),
+            pytest.raises(Unreadable, match=f"declares {size} bytes; at most 16,777,216 are") as told,
+        ):
+            read_parquet(bomb, kinds)
+        assert "\n" not in str(told.value)
+
+
+def test_only_columns_that_are_asked_for_are_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(repeated(1_000, more=5), path)
+    assert read_parquet(path, KINDS).equals(repeated(1_000).cast(read_parquet(path, KINDS).schema))
+    assert read_parquet(path, {"label": "whole"}, beginning="x").column_names == ["label", "x0", "x1", "x2", "x3", "x4"]
+    assert read_parquet(path).num_columns == 8
+
+
+def test_texts_count_in_every_row_while_batches_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ALWAYS_READ", 1 << 26)
+    path = tmp_path / "x.parquet"
+    long = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), 70_000), ["x" * 4_000])
+    pq.write_table(pa.table({"id": long}), path)
+    with hostile.bounded(), pytest.raises(Unreadable, match="unpacks to more than the 67,108,864 bytes"):
+        read_parquet(path)
+    monkeypatch.setattr(tables, "ALWAYS_READ", 1 << 29)
+    assert read_parquet(path).num_rows == 70_000
+
+
+def test_a_large_file_may_unpack_to_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers of a trained model take some bytes a row, whatever repeats beside them."""
+    monkeypatch.setattr(tables, "ALWAYS_READ", 1)
+    path, rows = tmp_path / "x.parquet", 20_000
+    logits = np.random.default_rng(0).normal(size=(rows, 2)).astype(np.float32)
+    pq.write_table(repeated(rows).set_column(2, "logits", pa.array(list(logits), LOGITS)), path)
+    assert read_parquet(path, KINDS).num_rows == rows
 
 
 def changed_tables(path: Path, count: int) -> int:

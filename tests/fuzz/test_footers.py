@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dermae_bench.bounded.files import Unreadable
-from dermae_bench.bounded.footers import values_of
+from dermae_bench.bounded.footers import declared_by
 from dermae_bench.bounded.tables import read_parquet
 
 LARGEST = 1 << 24
@@ -36,9 +36,10 @@ def test_values_are_counted_as_arrow_counts_them(tmp_path: Path, rows: int, comp
     pq.write_table(table(rows), path, row_group_size=70, compression=compression)
     about = pq.ParquetFile(path).metadata
     groups = [about.row_group(group) for group in range(about.num_row_groups)]
-    expected = [sum(group.column(column).num_values for group in groups) for column in range(about.num_columns)]
+    columns = [[group.column(number) for group in groups] for number in range(about.num_columns)]
+    expected = [(sum(c.num_values for c in its), sum(c.total_uncompressed_size for c in its)) for its in columns]
     with path.open("rb") as stream:
-        found = values_of(stream, LARGEST)
+        found = declared_by(stream, LARGEST)
     assert found == (expected if groups else [])
 
 
@@ -73,4 +74,4 @@ NONE = (
 @pytest.mark.parametrize("data", NONE)
 def test_what_is_no_footer_is_refused_at_once(data: bytes) -> None:
     with pytest.raises(ValueError, match="its footer is damaged"):
-        values_of(io.BufferedReader(io.BytesIO(data)), LARGEST)  # type: ignore[arg-type]
+        declared_by(io.BufferedReader(io.BytesIO(data)), LARGEST)  # type: ignore[arg-type]

@@ -53,13 +53,14 @@ def test_a_child_gets_no_secret_and_all_else() -> None:
     "spell",
     [str, repr, json.dumps, lambda text: json.dumps(text, ensure_ascii=False), lambda text: quote(text, safe=""),
      lambda text: base64.b64encode(text.encode()).decode(), lambda text: repr({"HF_TOKEN": text}),
+     lambda text: text.encode().hex(), lambda text: text.encode().hex().upper(), lambda text: repr(text.encode()),
      lambda text: f"a\n  {text}\nb", lambda text: f"--token={text};"],
 )  # fmt: skip
 def test_a_secret_is_struck_out_however_it_is_spelt(spell: object) -> None:
     assert callable(spell)
     for name, value in SECRET.items():
         told = redact(f"before {spell(value)} after", {**SECRET, **OPEN})
-        assert "c4nary" not in told and "YzRuYXJ5" not in told
+        assert "c4nary" not in told and "YzRuYXJ5" not in told and "63346e617279" not in told.lower()
         assert f"<{name}>" in told and told.startswith("before ") and told.endswith(" after")
 
 
@@ -81,6 +82,17 @@ def test_lines_of_a_secret_are_secrets() -> None:
 
 def test_the_longer_secret_goes_first() -> None:
     assert redact("x abcdefgh-123 y", {"A_TOKEN": "abcdefgh", "B_TOKEN": "abcdefgh-123"}) == "x <B_TOKEN> y"
+
+
+@pytest.mark.parametrize("before", ["", "m", "me", "me:", "user:"])
+def test_a_secret_in_the_middle_of_base64_is_struck_out(before: str) -> None:
+    coded = base64.b64encode(f"{before}hunter22-hunter22:after".encode()).decode()
+    shown = redact(coded, {"MY_PASSWORD": "hunter22-hunter22"})
+    assert "<MY_PASSWORD>" in shown and len(shown) < len(coded) + len("<MY_PASSWORD>") - 20
+
+
+def test_a_token_behind_a_word_that_looks_like_one_is_found() -> None:
+    assert redact("task-of-sk-" + "A" * 30 + " task-12", {}) == "task-of-<token> task-12"
 
 
 def test_a_plugin_that_tells_its_environment_tells_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

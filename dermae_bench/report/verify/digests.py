@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dermae_bench.durable import digest_file
-from dermae_bench.report.listed import write_changed
+from dermae_bench.report.listed import Written, write_changed
 from dermae_bench.report.real_pictures import FOLDER
 from dermae_bench.report.verify.findings import Report
 from dermae_bench.report.verify.reading import plain, read_text
@@ -27,22 +27,29 @@ _HEAD = f"""\
 _LINE = re.compile(r"(?P<aside># )?(?P<digest>[0-9a-f]{64})  (?P<name>[^\\\n]+)")
 
 
-def write_digests(folder: Path) -> bool:
+def write_digests(folder: Path, written: Written | None = None) -> bool:
     """Bring the list up to date with the plain files of `folder`, as the last thing that is written there.
+
+    Args:
+        written: digests of what was written just now, which are listed as they are: what lies there may have been
+            changed since. Other plain files, and the list itself, are added to it.
 
     Returns:
         whether its bytes changed.
     """
+    if written is None:
+        written = {}
+    for path in (folder / name for name in members(folder) if plain(folder, name) is None):
+        if path not in written:
+            written[path] = digest_file(path)
     lines = []
-    for name in sorted(members(folder)):
-        if plain(folder, name) is not None:
-            continue
-        line = f"{'# ' if name.startswith(ASIDE) else ''}{digest_file(folder / name)}  {name}"
+    for name, digest in sorted((path.relative_to(folder).as_posix(), digest) for path, digest in written.items()):
+        line = f"{'# ' if name.startswith(ASIDE) else ''}{digest}  {name}"
         # a name that breaks the list is nobody's here; `verify` names it as not listed
         if _LINE.fullmatch(line) is not None:
             lines.append(f"{line}\n")
     text, path = _HEAD + "".join(lines), folder / SUMS
-    return write_changed(path, text.encode())
+    return write_changed(path, text.encode(), written)
 
 
 def strangers(folder: Path) -> dict[str, str]:

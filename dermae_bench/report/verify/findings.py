@@ -35,7 +35,8 @@ UNUSABLE = (
 ABSENT = "(absent)"
 """Stands in findings for a value that is not there, which null is."""
 
-Needs = Literal["store", "plugin", "file", "run", "row", "version"]
+Needs = Literal["store", "entry", "plugin", "file", "run", "row", "version"]
+"""What a check lacks; `store`: the whole store, `entry`: one of its entries, which is missing or damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +82,9 @@ class Report:
     """The outcome of one check."""
 
     folder: str
+    """How it is called."""
+    lies_at: str | None = None
+    """Its path, where it is called otherwise: texts of errors hold the path, and are told with the name."""
     store: str | None = None
     without_store: bool = False
     """Whether the reader said that there is no store, as in a clone: what needs it then does not count."""
@@ -101,16 +105,20 @@ class Report:
         self.checked.setdefault(topic, 0)
         self.counts[topic] = self.counts.get(topic, 0) + 1
         if self.counts[topic] <= MOST:
-            self.findings.append(Finding(topic=topic, place=place, message=message, stored=stored, expected=expected))
+            told = self._called(message)
+            self.findings.append(Finding(topic=topic, place=place, message=told, stored=stored, expected=expected))
 
     def skip(self, what: str, needs: Needs, numbers: int = 1) -> None:
         """Something cannot be checked here."""
-        self.unchecked.append(Unchecked(what=what, needs=needs, numbers=numbers))
+        self.unchecked.append(Unchecked(what=self._called(what), needs=needs, numbers=numbers))
 
     def note(self, text: str) -> None:
         """Something that a reader should know; told once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def _called(self, text: str) -> str:
+        return text.replace(self.lies_at, self.folder) if self.lies_at is not None else text
 
     @property
     def left(self) -> int:

@@ -48,7 +48,7 @@ class Loose:
         if score.columns and meant is None:
             return False
         self.held.setdefault((item["key"], item["board"], item["row"], seeds), []).append(item)
-        self.report.skip(f"{item['row']}: {item['metric']}", "store" if score.columns else "plugin")
+        self.report.skip(f"{item['row']}: {item['metric']}", score.needs if score.columns else "plugin")
         self._facts(item, meant)
         return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from dermae_bench.report.contamination import CLEAN, TEST_SETS, UNCHECKED, Conta
 from dermae_bench.report.escape import public
 from dermae_bench.report.evidence import Evidence
 from dermae_bench.report.verify.chains import Chains
-from dermae_bench.report.verify.findings import Report
+from dermae_bench.report.verify.findings import Needs, Report
 from dermae_bench.report.verify.planned import Plan
 from dermae_bench.report.verify.stored import Entries
 from dermae_bench.suite.parts import RowPlan
@@ -37,13 +37,19 @@ def check_marks(
 ) -> None:
     """What models have learnt from, line by line; what lints found in it only the store tells.
 
-    Without the store the cells of the test sets are taken as they stand, and the marks are held to them.
+    Without the store, or where the entry of a lint is missing or damaged, the cells of the test sets are taken as they
+    stand, and the marks are held to them.
     """
+    lost: set[str] = set()
 
     def summary(stage: Stage) -> Mapping[str, Any] | None:
         # lints of another version are those that the run had
         key = chains.behind.get(stage.key)
-        manifest = entries.whole(stage.kind, key) if entries is not None and key is not None else None
+        if key is None:
+            return None
+        manifest = entries.whole(stage.kind, key) if entries is not None else None
+        if manifest is None:
+            lost.add(stage.key)
         return manifest.summary if manifest is not None else None
 
     seen = contamination(plan.resolved, plan.catalog, plan.stages, summary, evidence.prepared)
@@ -54,19 +60,26 @@ def check_marks(
     if [len(line) for line in table] != [width] * len(meant):
         report.differs(TOPIC, "evidence.json: boards.contamination", "its lines", len(table), len(meant))
         return
-    compared = width if entries is not None else width - len(TEST_SETS)
+    linted = entries is not None and not lost
+    compared = width if linted else width - len(TEST_SETS)
     for line, own in zip(table, meant, strict=True):
         for column, one, two in list(zip(meant[0], line, own, strict=True))[:compared]:
             if one != two:
                 place = f"evidence.json: boards.contamination: {' '.join(own[:3])}: {column}"
                 report.differs(TOPIC, place, "suite and lints give", one, two)
-    if entries is None:
-        report.skip("what lints found in the training data", "store", len(meant) - 1)
+    needs: Needs = "store" if entries is None else "entry"
+    if not linted:
+        report.skip("what lints found in the training data", needs, len(meant) - 1)
         _declared(seen, table, report)
         seen = _as_told(seen, table)
     for name, row in planned.items():
         if name in stored:
-            _marks(row, stored[name], seen, evidence, summary if entries is not None else None, report)
+            taught = list(labels_of_teacher(row, summary))
+            if entries is None or (row.cells and row.cells[0].models and row.cells[0].models[0].key in lost):
+                taught = [text for text in stored[name]["marks"] if text.startswith(TAUGHT)]
+                if taught:
+                    report.skip(f"{row.row}: the labels that its teacher gave", needs, len(taught))
+            _marks(row, stored[name], seen, evidence, taught, report)
 
 
 def _declared(seen: Contamination, table: list[list[str]], report: Report) -> None:
@@ -90,14 +103,13 @@ def _as_told(seen: Contamination, table: list[list[str]]) -> Contamination:
 
 
 def _marks(
-    row: RowPlan, shown: Mapping[str, Any], seen: Contamination, evidence: Evidence, summary: Any, report: Report
+    row: RowPlan,
+    shown: Mapping[str, Any],
+    seen: Contamination,
+    evidence: Evidence,
+    taught: Sequence[str],
+    report: Report,
 ) -> None:
-    if summary is not None:
-        taught = list(labels_of_teacher(row, summary))
-    else:
-        taught = [text for text in shown["marks"] if text.startswith(TAUGHT)]
-        if taught:
-            report.skip(f"{row.row}: the labels that its teacher gave", "store", len(taught))
     leaky = evidence.prepared["leaky"]
     meant = public([*row.marks, *taught, *([f"leaky: {leaky}"] if leaky else []), *seen.marks_of(row)])
     report.count(TOPIC)

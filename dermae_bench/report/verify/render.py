@@ -9,6 +9,7 @@ from typing import Any
 
 from dermae_bench.report.escape import json_ascii, visible
 from dermae_bench.report.verify.findings import STORE, Finding, Report
+from dermae_bench.report.verify.mending import AGAIN
 
 SHOWN = 12
 """Findings of one topic, and things left unchecked, that are printed; JSON has more."""
@@ -53,14 +54,21 @@ def verdict(report: Report) -> str:
     differ = sum(report.counts.values())
     if differ:
         found = f"{report.folder}: {differ:,} difference{'s' if differ > 1 else ''}"
-        if {*report.counts} == {STORE} and not report.left:
-            return f"{found}, all in the store behind it: its numbers are what its evidence gives"
+        if {*report.counts} == {STORE}:
+            told = "its numbers are what its evidence gives"
+            if report.left:
+                told = f"no number that was checked differs, but {_unchecked(report.left)}"
+            return f"{found}, all in the store behind it: {told}"
         return f"{found}: its numbers are not what its evidence gives"
     if report.left:
-        return f"{report.folder}: inconclusive: nothing differs, but {report.left:,} numbers are not checked"
+        return f"{report.folder}: inconclusive: nothing differs, but {_unchecked(report.left)}"
     unchecked = sum(item.numbers for item in report.unchecked)
     but = f"; {unchecked:,} numbers need the store and were left out" if unchecked else ""
     return f"{report.folder}: every number that was checked is what its evidence gives{but}"
+
+
+def _unchecked(count: int) -> str:
+    return f"{count:,} number{'s are' if count > 1 else ' is'} not checked"
 
 
 def _left(report: Report) -> list[str]:
@@ -68,6 +76,7 @@ def _left(report: Report) -> list[str]:
         return []
     words = {
         "store": "need the store, which is not here: give its place by --results, or say --no-store",
+        "entry": f"need entries of the store that are missing or damaged: {AGAIN} makes missing ones again",
         "run": "have to be made first: run the suite",
         "plugin": "need a plugin that is not here: install it, or give its folder by --plugins-dir",
         "version": "were planned by another version of dermae-bench or of a plugin: check them with that version",

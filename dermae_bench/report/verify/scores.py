@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from dermae_bench.errors import InvalidOutput
 from dermae_bench.report.evidence import Evidence, Score
-from dermae_bench.report.verify.findings import ANSWERS, FEATURES, UNUSABLE, Report, Tolerance, why
+from dermae_bench.report.verify.findings import ANSWERS, FEATURES, UNUSABLE, Needs, Report, Tolerance, why
 from dermae_bench.report.verify.metrics import Metrics, NotHere
 from dermae_bench.report.verify.provenance import Provenance
 from dermae_bench.report.verify.samples import columns_of
 from dermae_bench.scoring.predictions import score_predictions
+from dermae_bench.store.manifests import Damaged
 from dermae_bench.suite.keys import harness_digests
 
 MOST_RESAMPLES = 20_000
@@ -37,6 +38,8 @@ class Again:
     """As its stage gives it; None where it could not be computed."""
     columns: Sequence[Mapping[str, Any]] = ()
     """Where there is no summary: the records that it must have left, without their numbers."""
+    needs: Needs = "store"
+    """What is lacking where there are columns."""
     replicates: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = field(default_factory=dict)
     """Column -> (R,) and (G,) under bootstrap and jackknife."""
 
@@ -76,13 +79,8 @@ def again(
             if score.of == "predictions":
                 found.append(_predictions(evidence, score, metrics))
                 report.count("scores from predictions")
-            elif samples is not None:
-                summary = _json(samples(score, score.work))
-                found.append(Again(score=score, tolerance=FEATURES, summary=summary))
-                report.count("scores from samples")
             else:
-                columns = _json(columns_of(score, evidence, provenance, metrics))
-                found.append(Again(score=score, tolerance=FEATURES, summary=None, columns=columns))
+                found.append(_samples(evidence, score, provenance, metrics, samples, report))
         except NotHere as error:
             report.skip(f"{score.name}: {error.message}", "plugin")
             found.append(Again(score=score, tolerance=ANSWERS, summary=None))
@@ -106,6 +104,29 @@ def _predictions(evidence: Evidence, score: Score, metrics: Metrics) -> Again:
         summary=_json(scored.summary),
         replicates={name: (scored.replicates[k], scored.jackknife[k]) for k, name in enumerate(names)},
     )
+
+
+def _samples(
+    evidence: Evidence,
+    score: Score,
+    provenance: Provenance,
+    metrics: Metrics,
+    samples: ScoreSamples | None,
+    report: Report,
+) -> Again:
+    """From the store; where this or what the score reads in it is not here, its records without their numbers."""
+    needs: Needs = "store"
+    if samples is not None:
+        try:
+            summary = _json(samples(score, score.work))
+            report.count("scores from samples")
+            return Again(score=score, tolerance=FEATURES, summary=summary)
+        except Damaged as error:
+            # that the store is damaged says nothing against the folder; its records are left unchecked one by one
+            report.skip(f"{score.name}: {error.message}", "entry", 0)
+            needs = "entry"
+    columns = _json(columns_of(score, evidence, provenance, metrics))
+    return Again(score=score, tolerance=FEATURES, summary=None, columns=columns, needs=needs)
 
 
 def _tell_versions(score: Score, provenance: Provenance, metrics: Metrics, report: Report) -> None:

@@ -35,6 +35,8 @@ class Entries:
     def __init__(self, store: Store, report: Report) -> None:
         self.store = store
         self.report = report
+        self.damaged: dict[str, str] = {}
+        """Key -> kind of entries that are there and not whole."""
         self._whole: dict[str, Manifest | None] = {}
 
     def whole(self, kind: str, key: str) -> Manifest | None:
@@ -59,12 +61,13 @@ class Entries:
             return None
         place, folder = f"{kind}/{key}", self.store.folder(kind, key)
         if not self.store.has(kind, key):
-            self.report.skip(f"store entry {place} is not there", "file")
+            self.report.skip(f"store entry {place} is not there", "entry")
             return None
         try:
             manifest = self.store.manifest(kind, key)
         except Damaged as error:
             self.report.differs(TOPIC, place, error.message)
+            self.damaged[key] = kind
             return None
         wrong = 0
         there = {path.name for path in folder.iterdir()} - {MANIFEST}
@@ -82,8 +85,7 @@ class Entries:
                 self.report.differs(TOPIC, f"{place}/{name}", problem)
                 wrong += 1
         if wrong:
-            again = f"`dermae-bench run` with its suite and --force '{manifest.name}' makes it again"
-            self.report.note(f"{place} is damaged; no stage that is to be done reads it, so {again}")
+            self.damaged[key] = kind
         return None if wrong else manifest
 
 
@@ -205,7 +207,7 @@ def check_costs(entries: Entries | None, evidence: Evidence, provenance: Provena
             continue
         manifest = entries.whole("cost", key) if entries is not None else None
         if manifest is None:
-            report.skip(f"costs of {row['row']}", "store", len(numbers))
+            report.skip(f"costs of {row['row']}", "store" if entries is None else "entry", len(numbers))
             continue
         values: Mapping[str, Any] = manifest.summary["values"]
         for name, value in row["costs"].items():

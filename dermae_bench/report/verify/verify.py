@@ -14,6 +14,7 @@ from dermae_bench.report.verify.asked import check_plan
 from dermae_bench.report.verify.digests import check_digests
 from dermae_bench.report.verify.facts import check_facts
 from dermae_bench.report.verify.findings import FEATURES, UNUSABLE, Report, parts, why
+from dermae_bench.report.verify.mending import tell_mending
 from dermae_bench.report.verify.metrics import Metrics
 from dermae_bench.report.verify.planned import Plan, plan_of
 from dermae_bench.report.verify.provenance import Provenance, check_keys
@@ -41,6 +42,7 @@ def verify(
     catalog: Catalog,
     samples_in: Callable[[Entries], ScoreSamples] | None = None,
     results: Sequence[Path] = (),
+    named: str | None = None,
     tell: Tell = lambda done, total: None,
 ) -> Report:
     """Compute every number of a results folder again and name what differs.
@@ -51,18 +53,22 @@ def verify(
         catalog: where metric plugins are found.
         samples_in: gives, for store entries, what computes a score of samples (`ScoreSamples`).
         results: where a folder `reference` with published tables may lie.
+        named: how the folder is called in what is told; None: by its path.
         tell: is told how many of the scores are done.
 
     Raises:
         UserError: `folder` is no results folder.
     """
+    place = str(folder)
+    called = place if named is None else named
     if not folder.is_dir() or not (folder / FILE).exists():
         raise UserError(
-            f"{folder} is no results folder: it holds no {FILE}",
+            f"{called} is no results folder: it holds no {FILE}",
             hint="`dermae-bench list` shows those that are there; `dermae-bench report SUITE` makes one again",
         )
     told = str(store) if store is not None else None
-    report = Report(folder=str(folder), store=told, without_store=without_store)
+    lies_at = place if place != called else None
+    report = Report(folder=called, lies_at=lies_at, store=told, without_store=without_store)
     check_digests(folder, report)
     evidence = _evidence(folder, report)
     if evidence is None:
@@ -80,6 +86,8 @@ def verify(
         _numbers(folder, scores, plan, evidence, provenance, entries, report)
         check_costs(entries, evidence, provenance, report)
         check_reference(evidence, provenance, results, report)
+        if entries is not None:
+            tell_mending(entries, plan, provenance, report)
     except UNUSABLE as error:
         report.differs("evidence", FILE, f"it cannot be used: {why(error)}")
     return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import os
 import shutil
@@ -183,6 +184,32 @@ def folder_result() -> None:
     Path("result.json").mkdir()
 
 
+def folders_and_raise() -> None:
+    for name in ("result.json", "status.json"):
+        Path(name).unlink(missing_ok=True)
+        Path(name).mkdir()
+    failure = Path("../../failures", f"{Path.cwd().name}.json")
+    failure.parent.mkdir(exist_ok=True)
+    failure.mkdir(exist_ok=True)
+    raise RuntimeError("broken on purpose")
+
+
+def full_device() -> None:
+    # the device refuses when it is flushed, and the error names no file
+    with Path("/dev/full").open("w") as stream:
+        stream.write("x" * 100_000)
+
+
+def forge_storage() -> None:
+    said = {"ok": False, "category": "storage", "reason": "cannot write /: forged", "phase": "fitting", "traceback": ""}
+    Path("result.json").write_text(json.dumps(said))
+    os._exit(0)
+
+
+def spoil_digests() -> None:
+    hashlib.file_digest = lambda stream, name: hashlib.new("sha256", b"x")  # type: ignore[assignment]
+
+
 def link_self() -> None:
     here = Path.cwd()
     shutil.rmtree(here, ignore_errors=True)
@@ -216,7 +243,9 @@ ENDS: dict[str, Callable[[], None]] = {
     "raise": raise_it, "raise-base": raise_base, "interrupt": interrupt, "exit": leave, "exit-0": leave_at_once,
     "segfault": segfault, "abort": abort, "recurse": recurse, "loop": loop, "hold-the-lock": hold_the_lock,
     "deadlock": deadlock, "ignore-signals": ignore_signals, "delete-folder": delete_folder,
-    "forge-result": forge_result, "forge-manifest": forge_manifest, "kill-parent": kill_parent, "hog": hog,
+    "forge-result": forge_result, "forge-manifest": forge_manifest, "forge-storage": forge_storage,
+    "full-device": full_device,
+    "spoil-digests": spoil_digests, "folders-and-raise": folders_and_raise, "kill-parent": kill_parent, "hog": hog,
     "out-of-memory": run_out_of_memory, "pipe-status": pipe_status, "pipe-fence": pipe_fence,
     "folder-fence": folder_fence, "link-self": link_self,
 }  # fmt: skip

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import collections
+import fcntl
 import json
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dermae_bench.commands import importing
 from dermae_bench.commands.importing import import_weights_file
 from dermae_bench.durable import digest_file
 from dermae_bench.errors import UserError
@@ -93,3 +98,79 @@ def test_relative_places_are_imported_to(tmp_path: Path, monkeypatch: pytest.Mon
     assert import_weights_file(Path("w.pth"), Path("w.safetensors"), trusted=False) == 0
     assert import_weights_file(Path("w.pth"), Path("sub/w.safetensors"), trusted=False) == 0
     assert torch.equal(load_file("sub/w.safetensors")["a"], torch.ones(3))
+
+
+def test_a_file_beyond_all_bounds_is_refused_before_its_digest_is_taken(tmp_path: Path) -> None:
+    source = tmp_path / "w.pt"
+    with source.open("wb") as stream:
+        stream.truncate(1 << 40)
+    os.mkfifo(tmp_path / "pipe.pt")
+    begun = time.monotonic()
+    for trusted in (True, False):
+        with pytest.raises(UserError, match="is larger than 64 GiB"):
+            import_weights_file(source, tmp_path / "w.safetensors", trusted=trusted)
+        with pytest.raises(UserError, match="is not a file"):
+            import_weights_file(tmp_path / "pipe.pt", tmp_path / "w.safetensors", trusted=trusted)
+    assert time.monotonic() - begun < 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe.pt", "w.pt"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    def stopped(file: Path, folder: Path, *, trusted: bool) -> None:
+        (folder / "state.safetensors").write_bytes(b"half")
+        os.kill(os.getpid(), number)
+        pytest.fail("it goes on")
+
+    source, out, before = tmp_path / "w.pt", tmp_path / "w.safetensors", signal.getsignal(number)
+    torch.save({"a": torch.ones(2)}, source)
+    monkeypatch.setattr("dermae_bench.plugin.weights.import_weights", stopped)
+    assert import_weights_file(source, out, trusted=False) == 128 + number
+    assert capsys.readouterr().err == f"stopped by {number.name}: {out} was not made\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["w.pt"]
+    assert signal.getsignal(number) is before
+
+
+def test_what_a_killed_import_left_goes_with_the_next_one_unless_it_is_held(tmp_path: Path) -> None:
+    source = tmp_path / "w.pt"
+    torch.save({"a": torch.ones(2)}, source)
+    child = os.fork()
+    if child == 0:
+        with importing._place(tmp_path) as folder:
+            (folder / "state.safetensors").write_bytes(b"half")
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    (left,) = tmp_path.glob(".import-*")
+    strange = tmp_path / ".import-strange"
+    strange.mkdir()
+    (strange / "mine.txt").write_text("no lock: who knows whose it is")
+    (tmp_path / ".import-empty").mkdir()
+    (tmp_path / ".import-link").symlink_to(strange)
+    with importing._place(tmp_path) as held:
+        assert not left.exists() and not (tmp_path / ".import-empty").exists()
+        assert import_weights_file(source, tmp_path / "w.safetensors", trusted=False) == 0
+        assert (held / importing.LOCK).exists()
+    assert not held.exists()
+    assert (strange / "mine.txt").exists() and (tmp_path / ".import-link").is_symlink()
+    assert len(list(tmp_path.glob(".import-*"))) == 2
+
+
+def test_a_folder_that_is_taken_for_a_left_one_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its making and its lock, another import may find it unlocked and remove it."""
+    flock, seen = fcntl.flock, list[Path]()
+
+    def late(handle: int, kind: int) -> None:
+        (folder,) = tmp_path.glob(".import-*")
+        if not seen:
+            (folder / importing.LOCK).unlink()
+            folder.rmdir()
+        seen.append(folder)
+        flock(handle, kind)
+
+    monkeypatch.setattr(importing.fcntl, "flock", late)
+    with importing._place(tmp_path) as folder:
+        assert len(seen) == 2 and seen[0] != folder == seen[1]
+        assert (folder / importing.LOCK).exists()
+    assert not list(tmp_path.iterdir())

@@ -117,7 +117,7 @@ def test_show_says_what_is_wrong_with_a_key(bench: Any, store: Store) -> None:
     put(store, KEY[:2] + "0" * 30, "other")
     for words, reason in (
         (KEY[:2], "2 stages have keys that begin with"),
-        ("0" * 20, "no stage has a key that begins with"),
+        ("0" * 20, "was begun that has a key with the beginning"),
         ("xyz", "keys are hexadecimal"),
         ("../ab", "keys are hexadecimal"),
         ("*", "keys are hexadecimal"),

@@ -55,7 +55,7 @@ def test_every_state_has_its_name_and_reason(store: Store) -> None:
     (store.attempt_folder(begun.key) / "checkpoints").mkdir(parents=True)
     unknown = replace(fresh, key="", parts={})
     assert states(store, done, failed, begun, fresh, unknown) == [
-        ("cached", ""), ("failed", "diverged"), ("partial", "a checkpoint is there"), ("new", ""),
+        ("cached", ""), ("failed", "diverged; and more"), ("partial", "a checkpoint is there"), ("new", ""),
         ("unknown", "data missing"),
     ]  # fmt: skip
 

@@ -10,10 +10,12 @@ import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asking import ask
 
+from dermae_bench.commands.plugin_check import check_plugins
 from dermae_bench.plugin.hookspecs import GROUP
 
 
@@ -95,17 +97,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_check_tells_kept_from_broken(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    answer = ask(capsys, "plugins", "check", "accuracy", "doubled", "broken", "nobody", "--plugins-dir", folder)
-    assert answer.code == 1
+def test_check_tells_kept_from_broken(folder: Path, warm_backend: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "colour_logit.py").write_text("class A:\n    def broken()\n")
+    names = ("accuracy", "ham10000", "doubled", "broken", "nobody")
+    assert check_plugins(names, folder, 60, warm_backend) == 1
+    answer = capsys.readouterr()
     assert "ok    metric accuracy: " in answer.out
     assert "FAIL  metric doubled: values() fills exactly its columns" in answer.out
-    assert "FAIL  broken: plugin 'broken' cannot be imported: ModuleNotFoundError" in answer.out
-    assert "FAIL  nobody: unknown plugin 'nobody'" in answer.out
+    missing = "ModuleNotFoundError: No module named 'nowhere_to_be_found' (broken.py, line 2)"
+    assert f"FAIL  broken: plugin 'broken' cannot be imported: {missing}" in answer.out
+    assert "FAIL  nobody: unknown plugin 'nobody'\n  --plugins-dir has files" in answer.out
+    assert "until they are mended: colour_logit.py, line 2: expected ':'" in answer.out
+    assert "skip  dataset ham10000: " in answer.out
     assert "\x1b" not in answer.out
     assert "Traceback" not in answer.out + answer.err
-    assert ask(capsys, "plugins", "check", "accuracy").code == 0
-    assert "skip  dataset ham10000: " in ask(capsys, "plugins", "check", "ham10000").out
 
 
 def test_list_and_show_tell_broken_and_clashing_ones(
@@ -128,6 +133,9 @@ def test_list_and_show_tell_broken_and_clashing_ones(
     assert "power (integer, default 2): An exponent." in shown.out
     assert "column doubled: twice (higher is better" in shown.out
     assert "\x1b" not in shown.out
+    folders = ask(capsys, "plugins", "show", "image-folder").out
+    assert "  root (path, required)" in folders
+    assert "one of several kinds" not in folders
     broken = ask(capsys, "plugins", "show", "broken", "--plugins-dir", folder)
     assert "broken: ModuleNotFoundError" in broken.out
     assert ask(capsys, "plugins", "show", "nobody").code == 2

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 
     def verify(folder: Path, **words: Any) -> Report:
         found.append({"folder": folder, **words})
-        report = Report(folder=str(folder), without_store=words["without_store"])
+        report = Report(folder=words["named"], without_store=words["without_store"])
         if "bad" in folder.name:
             report.differs("records", "row \x1b[2J", "value", 1.0, 2.0)
         report.skip("costs", "store", 3)
@@ -70,6 +72,38 @@ def test_exit_codes_and_what_is_printed(
     assert "here 1.0, should be 2.0" in out and "\x1b" not in out
     assert call(tmp_path / "bad", tmp_path, form="json") == 1
     assert json.loads(capsys.readouterr().out)["differences"] == {"records": 1}
+
+
+@pytest.mark.parametrize("inside", ["", "own/"])
+def test_an_archive_is_called_as_the_user_wrote_it(
+    tmp_path: Path, inside: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as made:
+        made.writestr(f"{inside}evidence.json", "{")
+        made.writestr(f"{inside}SHA256SUMS", "")
+    (tmp_path / "own.zip").write_bytes(held.getvalue())
+    monkeypatch.chdir(tmp_path)
+    for form in ("table", "json"):
+        assert call(Path("own.zip"), tmp_path / "results", form=form) == 1
+    out = capsys.readouterr().out
+    assert "\nown.zip: 2 differences" in out and '"folder": "own.zip"' in out and "/dermae-" not in out
+
+
+def test_texts_of_errors_hold_the_name_of_an_archive() -> None:
+    report = Report(folder="own.zip", lies_at="/scratch/own")
+    report.differs("scores", "score/x", "/scratch/own/predictions.parquet: no parquet table")
+    report.skip("/scratch/own/suite.resolved.yaml", "plugin")
+    assert report.findings[0].message == "own.zip/predictions.parquet: no parquet table"
+    assert report.unchecked[0].what == "own.zip/suite.resolved.yaml"
+
+
+def test_a_folder_that_is_not_there_is_named_as_it_was_written(tmp_path: Path) -> None:
+    told = r"^results/nope is no results folder: there is no such folder, here or in .*own\n"
+    with pytest.raises(UserError, match=told):
+        call(Path("results/nope"), tmp_path / "own")
+    with pytest.raises(UserError, match=r"/nope is no results folder: there is no such folder\n"):
+        call(tmp_path / "nope", tmp_path)
 
 
 def test_a_preset_belongs_to_a_suite(tmp_path: Path) -> None:

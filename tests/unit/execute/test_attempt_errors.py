@@ -12,9 +12,9 @@ import pytest
 from attempts import Bench
 
 from dermae_bench.errors import BenchError
-from dermae_bench.execute.attempt import LONGEST, MOST_CAUSES
 from dermae_bench.execute.endings import read_result
 from dermae_bench.execute.stages import prepare
+from dermae_bench.execute.telling import LONGEST, MOST_CAUSES
 
 
 class Mute(Exception):

@@ -22,6 +22,7 @@ from walks import (
     FakeBackend,
     Shown,
     fail,
+    finish,
     names,
     stage,
     tell,
@@ -189,6 +190,8 @@ def test_damaged_inputs_are_made_again_each_once(store: Store) -> None:
     assert sorted(names(outcome.done)) == ["prepare/data", "sample/gan", "train/net-mixed"]
     assert Counter(backend.began) == {"train/net-mixed": 3, "prepare/data": 1, "sample/gan": 1}
     assert sum("is damaged" in line for line in lines) == 2
+    # what was counted as cached and made again counts once
+    assert outcome.cached + len(outcome.done) == len(PLAN)
     assert store.checked(DRAWN.kind, DRAWN.key)
 
 
@@ -244,3 +247,18 @@ def test_force_does_it_again_with_all_that_reads_it(store: Store) -> None:
     outcome, _, _ = walk(store, force=["sample/gan"])
     assert names(outcome.done) == ["sample/gan", "train/net-mixed", "score/net-mixed"]
     assert outcome.cached == 4
+
+
+def test_a_result_that_was_spoiled_is_made_again_and_then_is_a_failure(store: Store) -> None:
+    def spoil(folder: Path, spec: Mapping[str, Any]) -> int | None:
+        code = finish(folder, spec)
+        result = store.folder(spec["kind"], spec["key"]) / "result.txt"
+        result.write_bytes(b"x" * result.stat().st_size)
+        return code
+
+    outcome, backend, _ = walk(store, FakeBackend({"train/gan": spoil}))
+    (failure,) = outcome.failed.values()
+    assert (failure.category, failure.phase, failure.attempt) == ("invalid-output", "committing", 2)
+    assert failure.reason.startswith("its result was spoiled: result.txt of store entry train/")
+    assert backend.began.count("train/gan") == 2
+    assert PLAIN in outcome.done

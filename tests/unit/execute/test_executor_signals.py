@@ -29,6 +29,7 @@ from walks import (
 
 from dermae_bench.errors import StorageError
 from dermae_bench.execute import executor as module
+from dermae_bench.execute import settling
 from dermae_bench.execute.choices import RESERVE
 from dermae_bench.execute.executor import Executor, Options, Outcome
 from dermae_bench.execute.local import Ended
@@ -140,17 +141,32 @@ def test_what_is_cached_needs_no_space(store: Store) -> None:
 
 
 def test_a_full_disk_ends_the_run_with_one_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    full = FakeBackend({"train/gan": fail("OSError: [Errno 28] No space left on device", "storage")})
-    with pytest.raises(StorageError, match=r"train/gan: .*No space left"):
-        walk(store, full)
-    assert full.closed == 1
-
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system", "store")
 
+    full = FakeBackend({"train/gan": fail("OSError: [Errno 28] No space left on device", "storage")})
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "probe", refuse)
+        with pytest.raises(StorageError, match=r"train/gan: .*Read-only file system"):
+            walk(store, full)
+    assert full.closed == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(settling, "free_bytes", lambda path: 1000)
+        with pytest.raises(StorageError, match=r"train/gan: .*No space left"):
+            walk(Store(store.root.with_name("other")), FakeBackend(full.acts))
     monkeypatch.setattr(module, "write_text", refuse)
     with pytest.raises(StorageError, match="Read-only"):
         walk(store, plan=[stage("prepare/other")])
+
+
+def test_a_store_that_only_the_stage_finds_full_fails_that_stage_alone(store: Store) -> None:
+    full = FakeBackend({"train/gan": fail("cannot write elsewhere: No space left on device", "storage")})
+    outcome, backend, _ = walk(store, full)
+    (failure,) = outcome.failed.values()
+    assert (failure.category, failure.attempt) == ("crashed", 2)
+    assert failure.reason == "cannot write elsewhere: No space left on device; yet the store can be written"
+    assert backend.began.count("train/gan") == 2
+    assert PLAIN in outcome.done
 
 
 # -- observers and status ----------------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dermae_bench.execute.attempt import _ended_from_outside, _out_of_memory
 from dermae_bench.execute.endings import judge, read_result, tail
 from dermae_bench.execute.local import Ended
 from dermae_bench.execute.memory import OomKills, counters, memory_of
 from dermae_bench.execute.processes import attempt_environment
+from dermae_bench.execute.telling import _ended_from_outside, _out_of_memory
 from dermae_bench.execute.watching import Clock, Watch, read_status, where
 from dermae_bench.suite.resources import Limits
 

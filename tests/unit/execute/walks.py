@@ -138,6 +138,9 @@ class Shown:
     def cached(self, count: int) -> None:
         self.lines.append(f"cached {count}")
 
+    def lost(self, *, cached: int, done: int) -> None:
+        self.lines.append(f"lost {cached} cached, {done} done")
+
     def failed(self, key8: str, name: str, reason: str) -> None:
         self.lines.append(f"failed {name}: {reason}")
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dermae_bench.errors import DataMissing, PluginError
 from dermae_bench.plugin import asking
 from dermae_bench.plugin import catalog as module
 from dermae_bench.plugin.catalog import Card, Catalog
+from dermae_bench.plugin.hookspecs import GROUP
 
 METRIC = '''
 """A metric that needs no torch, so that its card is made quickly."""
@@ -122,7 +124,7 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(write: Write, folder: P
 
 
 FAULTS = {
-    "unknown": ("import nowhere_to_be_found", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+    "unknown": ("import nowhere_to_be_found", "No module named 'nowhere_to_be_found' (unknown.py, line 5)"),
     "raises": ("raise RuntimeError('no luck')", "RuntimeError: no luck"),
     "leaves": ("import sys; sys.exit(3)", "SystemExit: 3"),
     "vanishes": ("import os; os._exit(0)", "importing it ended the process"),
@@ -193,7 +195,37 @@ def test_clashes_are_errors_only_for_those_who_use_the_name(write: Write, catalo
     assert [found.origin for found in catalog.references["same"]] == ["one.py", "two.py"]
 
 
-def test_unknown_names_and_wrong_kinds_are_told(write: Write, catalog: Catalog) -> None:
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    # as if few were installed: the cards of all of them take their time
+    found = [entry for entry in metadata.entry_points(group=GROUP) if entry.name in ("kid", "image-folder")]
+    monkeypatch.setattr("dermae_bench.plugin.catalog.metadata.entry_points", lambda group: found)
+
+
+def test_names_of_a_kind_are_known_without_a_card(write: Write, catalog: Catalog, few: None) -> None:
+    write()
+    write("cracked", top="import nowhere_to_be_found")
+    assert catalog.names("dataset") == ["image-folder"]
+    assert catalog.names("metric") == ["kid", "share"]
+    assert catalog.names() == ["cracked", "image-folder", "kid", "share"]
+
+
+def test_an_unknown_name_leads_to_the_files_that_cannot_be_read(write: Write, folder: Path, cache: Path) -> None:
+    assert Catalog(None, cache).elsewhere == "one of your own needs --plugins-dir DIR"
+    write()
+    assert Catalog(folder, cache).elsewhere == f"no file of {folder} declares it"
+    for number in range(4):
+        write(f"cracked-{number}", top="def broken(:")
+    with pytest.raises(PluginError) as caught:
+        Catalog(folder, cache).reference("of-a-cracked-one")
+    told = str(caught.value)
+    assert told.startswith("unknown plugin 'of-a-cracked-one'\n")
+    assert "cracked-0.py, line 5: invalid syntax; cracked-1.py, line 5" in told
+    assert "(and 1 more files)" in told
+    assert "needs --plugins-dir" not in told
+
+
+def test_unknown_names_and_wrong_kinds_are_told(write: Write, catalog: Catalog, few: None) -> None:
     write()
     with pytest.raises(PluginError, match="unknown plugin 'shaer'"):
         catalog.card("metric", "shaer")

@@ -43,7 +43,11 @@ def test_a_name_is_a_key_of_a_hook_or_else_a_class(tmp_path: Path) -> None:
     [
         (hook('{"other": A}'), "declares no 'a'\n  it declares: other"),
         ("", "declares no 'a'\n  it declares: nothing"),
-        (hook('{"a": A}', "dermae_metricks"), "dermae_metricks"),
+        (
+            hook('{"a": A}', "dermae_metricks"),
+            "subject_of_loading.py, line 5: unknown hook 'dermae_metricks'; did you mean 'dermae_metrics'?",
+        ),
+        (hook('{"a": A}', "dermae_xyz"), "unknown hook 'dermae_xyz'; hooks: dermae_classifiers, dermae_datasets"),
         (hook('["a"]'), "dermae_metrics of module subject_of_loading must return a mapping"),
         (hook('{"a": "A"}'), "must return a mapping from names to classes"),
         (hook('{"a": C}'), "C of module subject_of_loading is declared as a metric, but is no api.SampleMetric or"),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -133,6 +136,44 @@ def test_what_cannot_be_found_or_read_is_an_error(package: Path, tmp_path: Path)
             sources_of("mine", tmp_path / "mine.py")
     with pytest.raises(PluginError, match="cannot be read"):
         sources_of("gone", tmp_path / "gone.py")
+
+
+def _sparse(path: Path) -> None:
+    with path.open("wb") as stream:
+        stream.truncate(5 << 30)
+
+
+SPECIAL: dict[str, tuple[Callable[[Path], object], str]] = {
+    "pipe": (os.mkfifo, "it is a pipe"),
+    "endless": (lambda path: path.symlink_to("/dev/zero"), "it is a device"),
+    "sparse": (_sparse, "it has 5,368,709,120 bytes; at most 4,194,304 are read"),
+    "long": (lambda path: path.write_text("x = 1\n" * 1_000_000), "it has 6,000,000 bytes; at most 4,194,304 are read"),
+}
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_what_is_no_source_file_is_refused_at_once(tmp_path: Path, name: str) -> None:
+    make, words = SPECIAL[name]
+    make(tmp_path / "mine.py")
+    begun = time.monotonic()
+    with pytest.raises(PluginError) as told:
+        sources_of("mine", tmp_path / "mine.py")
+    assert str(told.value) == f"mine.py cannot be read: {words}"
+    assert time.monotonic() - begun < 2
+
+
+def test_declared_data_is_read_within_bounds(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text('sources = ("table.csv",)\n')
+    for make, words in ((os.mkfifo, "it is a pipe"), (_sparse, "at most 1,073,741,824 are read")):
+        make(tmp_path / "table.csv")
+        begun = time.monotonic()
+        with pytest.raises(PluginError, match=f"^'table.csv', which module mine .* cannot be read: .*{words}"):
+            sources_of("mine", tmp_path / "mine.py")
+        assert time.monotonic() - begun < 2
+        (tmp_path / "table.csv").unlink()
+    # more than a source file may have
+    (tmp_path / "table.csv").write_text("1\n" * 3_000_000)
+    assert sources_of("mine", tmp_path / "mine.py").digest
 
 
 def test_nothing_is_imported() -> None:

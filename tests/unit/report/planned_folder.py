@@ -148,12 +148,14 @@ class Folder:
         catalog: Catalog | None = None,
         gone: Sequence[str] = (),
         failures: Mapping[str, str] | None = None,
+        lost: Sequence[str] = (),
     ) -> Report:
         """Keys and plan, as `verify` checks them.
 
         Args:
             gone: keys that the store does not have.
             failures: key -> why the store has not finished it.
+            lost: keys of entries of the store that are missing or damaged.
         """
         report = Report(folder="", without_store=not store)
         told = [SimpleNamespace(**score) for score in about["scores"]]
@@ -166,7 +168,8 @@ class Folder:
             manifests=lambda kind: (s for k, s in self.stages.items() if s.kind == kind and k not in gone),
             failure=lambda key: SimpleNamespace(reason=reasons[key]) if key in reasons else None,
         )
-        entries: Any = SimpleNamespace(whole=self._manifest, store=held) if store else None
+        whole = lambda kind, key: None if key in lost else self._manifest(kind, key)  # noqa: E731
+        entries: Any = SimpleNamespace(whole=whole, store=held) if store else None
         check_keys(provenance, evidence.scores, report, stored=store)
         plan = plan_of(self.place, evidence, catalog or self.catalog, report)
         lacking = check_plan(plan, evidence, provenance, entries, report) if plan is not None else None

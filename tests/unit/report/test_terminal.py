@@ -13,9 +13,12 @@ import pytest
 from example_boards import boards, example, generator
 
 from dermae_bench.commands import publishing
+from dermae_bench.commands.building import Built
+from dermae_bench.durable import digest_file
 from dermae_bench.report.escape import width_of
 from dermae_bench.report.export import files, terminal_table
 from dermae_bench.report.records import Boards
+from dermae_bench.store.artifacts import Store
 
 METRICS = {"near-copies[x]": "neither", "nearest-ratio[x]": "neither", "class-agreement": "higher"}
 
@@ -84,21 +87,27 @@ def test_the_width_is_that_of_the_terminal_within_limits(
     assert publishing._width() == width
 
 
+def example_session(place: Path) -> SimpleNamespace:
+    """What publishing needs to know of a suite without stages."""
+    loaded = SimpleNamespace(path=place / "suite.yaml")
+    return SimpleNamespace(loaded=loaded, store=Store(place / "store"), folder=place / "suite", stages=())
+
+
 def test_a_board_is_made_once_for_each_width(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made: list[int] = []
     state = ["one"]
 
-    def build(session: Any, folder: Path, width: int) -> dict[str, str]:
+    def build(session: Any, folder: Path, width: int) -> Built:
         made.append(width)
-        folder.mkdir(exist_ok=True)
         (folder / "file").write_text("same")
-        return {"generators": f"board {width}", "classifiers": "", "facts": ""}
+        text = {"generators": f"board {width}", "classifiers": "", "facts": ""}
+        return Built(text=text, digests={"file": digest_file(folder / "file")})
 
-    monkeypatch.setattr(publishing, "_build", build)
+    monkeypatch.setattr(publishing, "build", build)
     monkeypatch.setattr(publishing, "_state", lambda session: state[0])
-    session = SimpleNamespace(store=SimpleNamespace(root=tmp_path / "store"), folder=tmp_path / "suite", stages=())
+    session = example_session(tmp_path)
     for columns in ("100", "120", "100", "120", "100"):
         monkeypatch.setenv("COLUMNS", columns)
         publishing.publish(cast("publishing.Session", session), "table")
@@ -116,17 +125,17 @@ def test_a_memo_of_which_any_byte_changed_is_not_believed_and_pipes_are_named(
 ) -> None:
     made: list[int] = []
 
-    def build(session: Any, folder: Path, width: int) -> dict[str, str]:
+    def build(session: Any, folder: Path, width: int) -> Built:
         made.append(width)
-        folder.mkdir(exist_ok=True)
         (folder / "file").write_text("same")
-        return {"generators": "fid 0.615", "classifiers": "", "facts": ""}
+        text = {"generators": "fid 0.615", "classifiers": "", "facts": ""}
+        return Built(text=text, digests={"file": digest_file(folder / "file")})
 
-    monkeypatch.setattr(publishing, "_build", build)
+    monkeypatch.setattr(publishing, "build", build)
     monkeypatch.setattr(publishing, "_state", lambda session: "one")
-    session = SimpleNamespace(store=SimpleNamespace(root=tmp_path / "store"), folder=tmp_path / "suite", stages=())
+    session = example_session(tmp_path)
     publishing.publish(cast("publishing.Session", session), "table")
-    (memo,) = (tmp_path / "store" / "boards").iterdir()
+    (memo,) = (tmp_path / "store" / "boards").glob("*.json")
     whole = memo.read_bytes()
     assert publishing._unchanged(memo, "one", session.folder)
     for place in range(len(whole)):

@@ -12,6 +12,7 @@ from planned_folder import Folder, with_new_keys
 
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.report.verify.findings import Report
+from dermae_bench.suite.leakage import is_leakage
 
 ONE, OTHER = "thumbs | train | diagnosis", "larger | train | diagnosis"
 
@@ -158,6 +159,13 @@ def test_what_lints_found_is_told_by_the_store_alone(folder: Folder) -> None:
     clone = folder.check(about)
     assert clone.exit_code == 0 and any("lints" in item.what and item.needs == "store" for item in clone.unchecked)
     assert named(folder.check(about, store=True), "contamination", "near-duplicates")
+
+
+def test_a_lint_whose_entry_is_lost_says_nothing_against_the_folder(folder: Folder) -> None:
+    lints = [key for key, stage in folder.stages.items() if is_leakage(stage)]
+    report = folder.check(folder.about(), store=True, lost=lints)
+    assert lints and report.findings == [] and report.exit_code == 4
+    assert any("lints" in item.what and item.needs == "entry" for item in report.unchecked)
 
 
 def test_a_mark_is_that_of_the_matrix_without_a_store(folder: Folder) -> None:

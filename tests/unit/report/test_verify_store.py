@@ -21,7 +21,7 @@ from dermae_bench.report.verify.findings import Report
 from dermae_bench.report.verify.metrics import Metrics
 from dermae_bench.report.verify.provenance import Provenance
 from dermae_bench.report.verify.rebuilt import check_intervals
-from dermae_bench.report.verify.render import terminal_report, verdict
+from dermae_bench.report.verify.render import terminal_report
 from dermae_bench.report.verify.scores import again
 
 unplanned, folder = FIXTURES
@@ -139,20 +139,3 @@ def test_a_whole_forgery_is_found_by_the_store_alone(folder: Path, catalog: Cata
     assert check(folder, catalog).exit_code == 0
     report = check(folder, catalog, store=True)
     assert report.exit_code == 1 and named(report, "predictions", "logits are not those of the store")
-
-
-def test_damage_of_the_store_is_told_with_what_to_do(folder: Path, catalog: Catalog) -> None:
-    (entry(folder, "cost", "thumbs") / "x.npy").write_bytes(b"x")
-    report = check(folder, catalog, store=True)
-    told = terminal_report(report)
-    assert report.exit_code == 1
-    assert "with its suite and --force 'cost/thumbs" in told
-    # numbers come from that stage, so they are not called right
-    assert verdict(report).endswith("1 difference: its numbers are not what its evidence gives")
-
-
-def test_damage_that_no_number_comes_from_is_told_apart() -> None:
-    report = Report(folder="results/x")
-    report.differs("store", "train/ab/weights.safetensors", "its bytes are not those of its manifest")
-    told = "results/x: 1 difference, all in the store behind it: its numbers are what its evidence gives"
-    assert verdict(report) == told

@@ -52,7 +52,7 @@ def test_a_row_that_failed_is_good_where_the_store_says_so(folder: Folder) -> No
     about, keys = hide(folder, "failed")
     name = folder.stages[keys[0]].name
     row = next(row for row in about["boards"]["rows"] if row["row"] == ROW)
-    row["reason"] = f"diverged ({name})"
+    row["reason"] = f"diverged; at step 3 ({name}, {keys[0][:8]})"
     told = {"store": True, "gone": keys, "failures": {keys[0]: "diverged\nat step 3"}}
     report = folder.check(about, **told)
     assert report.findings == [] and report.exit_code == 0 and any(ROW in text for text in report.notes)

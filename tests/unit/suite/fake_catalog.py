@@ -120,6 +120,8 @@ BROKEN = {"flow-matching": "generator"}
 class FakeCatalog:
     """Answers like the real one, from a table."""
 
+    elsewhere = "one of your own needs --plugins-dir DIR"
+
     def names(self, kind: str | None = None) -> list[str]:
         kinds = {**{name: card.kind for name, card in CARDS.items()}, **BROKEN}
         return sorted(name for name, its in kinds.items() if kind in (None, its))

@@ -99,6 +99,11 @@ def test_names_with_dots_are_found_by_settings(tmp_path: Path) -> None:
         ("rows.0=[*a]", "1:9: alias *a is not allowed"),
         ("presets.a=1", "1:1: presets cannot be set"),
         ("threads=.nan", "1:9: expected a whole number, got nan"),
+        ("threads=1025", "1:9: 1025 is out of range: at least 1 and at most 1024"),
+        ("resources.wall=.nan", "1:16: nan is not a finite number"),
+        ("resources.silence=.inf", "1:19: inf is not a finite number"),
+        ("resources.train.mem=-.inf", "1:21: -inf is not a finite number"),
+        ("budgets.short.ema=.nan", "1:19: nan is not a finite number"),
     ],
 )
 def test_wrong_settings_have_places(setting: str, message: str) -> None:

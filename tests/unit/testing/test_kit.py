@@ -239,10 +239,28 @@ def test_a_fit_that_raises_is_one_broken_promise_and_the_rest_is_not_tried(tmp_p
     found = results(tmp_path, CLASSIFIER.format(**{**RIGHT, "before": "raise RuntimeError('out of ideas')"}))
     assert {result.name for result in found if result.reason is not None} == {SPENDS}
     (reason,) = [result.reason for result in found if result.reason is not None]
-    assert "RuntimeError: out of ideas (subject.py:" in str(reason)
+    assert "RuntimeError: out of ideas (subject.py, line " in str(reason)
     assert {result.name for result in found if result.skipped is not None} == {
         REPEATS, RESUMES, STOPS, KEEPS, FROZEN, CLASSIFIES, LISTENS,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ('tiny = {"lr"', 'tiny = {"lrr"', "tiny: unknown key 'lrr'; did you mean 'lr'? valid keys: lr"),
+        ('tiny = {"lr": 0.1}', "tiny = {}", "tiny: missing key 'lr'; Learning rate."),
+    ],
+)
+def test_small_values_that_do_not_fit_are_told_once(tmp_path: Path, right: str, wrong: str, told: str) -> None:
+    source = CLASSIFIER.format(**RIGHT).replace(right, wrong)
+    found = results(tmp_path, source if "unknown" in told else source.replace("lr: float = 0.05", "lr: float"))
+    assert [result.reason for result in found if result.reason is not None] == [told]
+    assert SPENDS in {result.name for result in found if result.skipped == "tiny does not fit Config"}
+    source = GENERATOR.format(**RIGHT_GENERATOR).replace('tiny_sampling = {"steps"', 'tiny_sampling = {"stepps"')
+    assert list(broken(tmp_path, source).values()) == [
+        "tiny_sampling: unknown key 'stepps'; did you mean 'steps'? valid keys: steps"
+    ]
 
 
 def test_a_fit_that_swallows_the_request_to_stop_is_found(tmp_path: Path) -> None:
