@@ -74,7 +74,7 @@ def test_a_file_without_a_name_counts_once_however_often_it_is_open_and_mapped()
     finally:
         os.close(again)
         os.close(file)
-    assert abs(taken() - before) < SLACK
+    assert abs(taken() - before) < SLACK + SIZE // 4
 
 
 def test_files_in_shared_memory_count_while_they_are_written_or_have_no_name(named: BinaryIO) -> None:

@@ -47,6 +47,8 @@ def test_they_are_listed_with_a_line_each(
 ) -> None:
     monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: ())
     monkeypatch.setenv("DERMAE_BENCH_CACHE", str(tmp_path / "cache"))
+    # a table fits its terminal, and the folder's name may be long
+    monkeypatch.setenv("COLUMNS", "500")
     answer = ask(capsys, "plugins", "list", "--plugins-dir", folder)
     for reason in REASONS.values():
         assert len([line for line in (answer.out + answer.err).splitlines() if reason in line]) == 1
