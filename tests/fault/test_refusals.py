@@ -20,13 +20,14 @@ STORAGE = 74
 
 
 def is_told(folder: Path, code: int) -> None:
-    """One clear line at the end, with the place and the free bytes."""
+    """One clear line at the end, with the place, and the free bytes where there are too few."""
     said = (folder / "said.log").read_text(errors="replace")
     assert code in {0, STORAGE}, said
     if code == STORAGE:
         last = said.strip().splitlines()[-3:]
         assert any("cannot" in line for line in last), said
-        assert any("MiB free" in line or "GiB" in line for line in last), said
+        full = any("No space left" in line or "quota" in line for line in last)
+        assert not full or any("MiB free" in line or "GiB" in line for line in last), said
 
 
 def is_told_and_mended(zygote: Zygote, folder: Path, unbroken: Unbroken, code: int) -> None:
