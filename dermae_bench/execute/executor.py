@@ -253,6 +253,8 @@ class Executor:
                 self._waiting.held.append(lease)
                 continue
             if self.store.has(stage.kind, stage.key):
+                # another run finished it since, and our lease alone has made its folder anew
+                self.store.settle(stage.key)
                 lease.release()
                 continue
             waiting.remove(stage)

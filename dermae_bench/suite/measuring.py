@@ -104,6 +104,9 @@ def _planned_metric(suite: Mapping[str, Any], at: Path, entry: Mapping[str, Any]
 
 def prediction_metrics(suite: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
     """Names of the prediction metrics with their places, written alone or with params."""
+    if not isinstance(suite.get("prediction_metrics"), list):
+        # anything else is told of elsewhere
+        return
     for at, entry in entries(suite, "prediction_metrics"):
         if isinstance(entry, str):
             yield at, entry
@@ -114,7 +117,7 @@ def prediction_metrics(suite: Mapping[str, Any]) -> Iterator[tuple[Path, str]]:
 def column_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
     """Two entries that would fill one column: the board could not tell them apart."""
     seen: dict[tuple[str, ...], int] = {}
-    for at, entry in specs(suite, "sample_metrics"):
+    for at, entry in specs(suite, "sample_metrics") if isinstance(suite.get("sample_metrics"), list) else ():
         metric = entry.get("metric")
         # an entry that is wrong in itself is told of elsewhere
         if not isinstance(metric, str) or (metric == CLASS_AGREEMENT and entry.get("judge") is None):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dermae_bench.bounded.files import open_plain, read_bytes
-from dermae_bench.errors import DataError, PluginError
+from dermae_bench.errors import BenchError, DataError, PluginError
 from dermae_bench.execute.child import TELL_STACKS
 from dermae_bench.execute.endings import LARGEST_LOG, size_of
 from dermae_bench.execute.local import Ended, LocalBackend
@@ -33,8 +33,10 @@ LARGEST = 16 << 20
 """Bytes of what the kit tells about one plugin."""
 LOG_END = 1 << 18
 """Bytes at the end of a log that are looked at."""
-STACKS_SECONDS = 1.0
+STACKS_SECONDS = 5.0
 """How long is waited for the word where a plugin stands."""
+GONE_SECONDS = 10.0
+"""How long is waited for a process that was killed."""
 _CALL = "dermae_bench.testing.trying:answer"
 _LOOK_SECONDS = 0.05
 _FRAME = re.compile(r'^  File "(?P<file>.+)", line (?P<line>\d+) in (?P<function>.+)$', re.MULTILINE)
@@ -98,7 +100,16 @@ class Watched:
                 raise
             finally:
                 self.printed = "".join(_words(_text(self._folder / log)) for log in LOGS)
-                self._backend.kill(self._attempt)
+                self._end()
+
+    def _end(self) -> None:
+        """Let go of the process, and of the news of its end: whoever uses the backend next does not know it."""
+        self._backend.kill(self._attempt)
+        end = time.monotonic() + GONE_SECONDS
+        with contextlib.suppress(BenchError):
+            while self._attempt in self._backend.running and time.monotonic() < end:
+                self._backend.wait(_LOOK_SECONDS)
+            self._backend.wait(0.0)
 
     def _follow(self) -> Iterator[Check]:
         clock, since = Clock(), None
