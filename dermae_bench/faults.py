@@ -23,6 +23,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from dermae_bench.errors import UserError
+
 REFUSALS = {
     "enospc": errno.ENOSPC,
     "edquot": errno.EDQUOT,
@@ -32,6 +34,8 @@ REFUSALS = {
     "emfile": errno.EMFILE,
 }
 ACTIONS = ("kill", "stop", *REFUSALS)
+_DIGITS = 18
+"""Of the largest K."""
 
 
 @dataclass
@@ -46,14 +50,17 @@ class _Plan:
     """Points of this process, where no file counts for all."""
 
 
-def _read() -> _Plan | None:
+def _read() -> _Plan | UserError | None:
+    """What the environment asks for, or what is wrong with that: an import has nobody to tell it to."""
     asked = os.environ.get("DERMAE_FAULT")
     if not asked:
         return None
     action, _, where = asked.partition("@")
     number = where.removesuffix("+")
-    if not (action == "count" and not where) and not (action in ACTIONS and number.isdecimal() and int(number) > 0):
-        raise ValueError(f"DERMAE_FAULT={asked!r}: it is `count`, or one of {', '.join(ACTIONS)} with @K or @K+")
+    counted = len(number) <= _DIGITS and number.isdecimal() and int(number) > 0
+    if not (action == "count" and not where) and not (action in ACTIONS and counted):
+        words = f"{asked[:80]!r}{'...' if len(asked) > 80 else ''}"
+        return UserError(f"DERMAE_FAULT={words}: it is `count`, or one of {', '.join(ACTIONS)} with @K or @K+")
     count, log = (os.environ.get(name) for name in ("DERMAE_FAULT_COUNT", "DERMAE_FAULT_LOG"))
     return _Plan(
         action=action,
@@ -74,7 +81,13 @@ def arm() -> None:
 
 
 def lead() -> None:
-    """Name this process, a command that begins, as the driver: attempts have groups of their own."""
+    """Name this process, a command that begins, as the driver: attempts have groups of their own.
+
+    Raises:
+        UserError: `DERMAE_FAULT` asks for nothing that there is.
+    """
+    if isinstance(_plan, UserError):
+        raise _plan
     if _plan is not None:
         os.environ["DERMAE_FAULT_DRIVER"] = str(os.getpid())
 
@@ -84,8 +97,11 @@ def point(kind: str, path: str | os.PathLike[str], source: str | os.PathLike[str
 
     Raises:
         OSError: the refusal that `DERMAE_FAULT` asks for here.
+        UserError: it asks for nothing that there is.
     """
     if _plan is not None:
+        if isinstance(_plan, UserError):
+            raise _plan
         _act(_plan, kind, path, source)
 
 

@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("dermae-bench needs a POSIX system; on Windows, use WSL", file=sys.stderr)  # noqa: T201
         sys.exit(USAGE)
     open_closed_streams()
-    faults.lead()
     try:
+        faults.lead()
         code = app.main(args=arguments, prog_name="dermae-bench", standalone_mode=False)
     except BenchError as error:
         echo(str(error), err=True)

@@ -93,14 +93,13 @@ def show_stage(results: Path, key: str, form: str) -> int:
     store = Store(results / "store")
     found = [(kind, path.name) for kind in KINDS for path in (store.root / kind).glob(f"{_hex(key)}*")]
     failed = [path.stem for path in (store.root / "failures").glob(f"{_hex(key)}*.json")]
-    keys = {name for _, name in found} | set(failed)
     open_ones = begun(store, key)
-    if not keys and not open_ones:
+    keys = {name for _, name in found} | set(failed) | set(open_ones)
+    if not keys:
         raise UserError(
             f"no stage in {store.root} was begun that has a key with the beginning {key!r}",
             hint="`dermae-bench plan SUITE` prints the keys; --results names another place",
         )
-    keys = keys or set(open_ones)
     if len(keys) > 1:
         raise UserError(f"{len(keys)} stages have keys that begin with {key!r}", hint="give more of the key")
     if found:

@@ -81,8 +81,10 @@ def _section(leaderboard: Table, section: str, lines: Sequence[Line], width: int
 
 def _told(text: str, width: int, indent: int) -> list[str]:
     """Words under a table, over as many lines as they need."""
-    wrapped = textwrap.wrap(visible(text, 4000), width, subsequent_indent=" " * indent, break_on_hyphens=False)
-    # wide letters: `wrap` counts letters, not columns
+    words = visible(text, 4000)
+    # `wrap` counts letters, and a wide one takes two columns
+    letters = width if width_of(words) <= len(words) else width // 2
+    wrapped = textwrap.wrap(words, letters, subsequent_indent=" " * indent, break_on_hyphens=False)
     return [fitted(line, width).rstrip() for line in wrapped]
 
 

@@ -73,6 +73,17 @@ class Example:
         return Built(text={"generators": "", "classifiers": "", "facts": session.word}, digests=digests)
 
 
+def waits_for(example: Example, store: Store, seconds: float) -> None:
+    """Publish `a` while somebody holds the folder from `store`: nothing is written in these seconds, all of it then."""
+    with sole_publisher.sole_publisher(store, example.folder):
+        waiting = threading.Thread(target=example.publish, args=("a",))
+        waiting.start()
+        time.sleep(seconds)
+        assert waiting.is_alive() and not example.built
+    waiting.join(10.0)
+    assert example.built.pop() == "a" and not example.built
+
+
 @pytest.fixture
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Example:
     return Example(tmp_path, monkeypatch)
@@ -165,22 +176,14 @@ def test_who_waits_says_for_whom(
     monkeypatch.setattr(sole_publisher, "PATIENCE", 0.1)
     store, other = Store(example.place / "store"), Store(example.place / "another store")
 
-    def wait(theirs: Store) -> str:
-        with sole_publisher.sole_publisher(theirs, example.folder):
-            waiting = threading.Thread(target=example.publish, args=("a",))
-            waiting.start()
-            time.sleep(0.4)
-            assert waiting.is_alive() and not example.built
-        waiting.join(10.0)
-        assert example.built.pop() == "a" and not example.built
-        return capsys.readouterr().err
-
-    told = wait(store)
+    waits_for(example, store, 0.4)
+    told = capsys.readouterr().err
     start = f"{example.folder} is being written: waiting for process {os.getpid()} on host "
     assert told.startswith(start) and "works on the results folder suite since 2" in told and told.count("\n") == 1
     # the folder is one and the same, though the stores are not
     shutil.rmtree(example.folder)
-    assert "waiting for a process that publishes it from another store" in wait(other)
+    waits_for(example, other, 0.4)
+    assert "waiting for a process that publishes it from another store" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
@@ -202,13 +205,7 @@ def test_one_who_may_not_write_in_the_store_is_kept_apart_by_the_folder(
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(lease.path))
 
     monkeypatch.setattr(leases.Lease, "take", refuse)
-    store = Store(example.place / "store")
-    with sole_publisher.sole_publisher(store, example.folder):
-        waiting = threading.Thread(target=example.publish, args=("a",))
-        waiting.start()
-        time.sleep(0.2)
-        assert waiting.is_alive() and not example.built
-    waiting.join(10.0)
+    waits_for(example, Store(example.place / "store"), 0.2)
     assert example.words() == {"a"}
 
 

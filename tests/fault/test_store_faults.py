@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import resource
 import shutil
 import stat
@@ -15,7 +17,7 @@ from stored import Entry, put
 
 from dermae_bench import durable
 from dermae_bench.errors import STORAGE, StorageError
-from dermae_bench.store.artifacts import Store
+from dermae_bench.store.artifacts import PROBE_BYTES, Store
 from dermae_bench.store.manifests import Damaged, Failure
 from tests.counting import record_count
 from tests.e2e.conftest import call
@@ -105,6 +107,40 @@ def test_a_store_that_may_only_be_read(tmp_path: Path, capfd: pytest.CaptureFixt
         ):
             with pytest.raises(StorageError, match="Read-only file system"), store.writable():
                 write()
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ("size=4k", errno.ENOSPC),
+        ("size=512k", errno.ENOSPC),
+        # the root of the file system, the store, and no file more
+        ("size=4m,nr_inodes=2", errno.ENOSPC),
+        ("size=4m,ro", errno.EROFS),
+    ],
+)
+def test_a_try_sees_what_the_system_refuses(tmp_path: Path, options: str, code: int) -> None:
+    with mounted(tmp_path / "disk", options.removesuffix(",ro")) as place:
+        store = Store(place / "store")
+        store.stay()
+        if options.endswith(",ro"):
+            remount(place, "ro")
+        for _ in range(2):
+            with pytest.raises(OSError, match=os.strerror(code)) as caught:
+                store.probe()
+            assert caught.value.errno == code
+        with pytest.raises(StorageError, match=re.escape(str(store.root))), store.writable():
+            store.probe()
+        # a try leaves nothing, and takes no room from the next
+        assert not list(store.root.iterdir())
+        remount(place, "rw,size=8m,nr_inodes=100")
+        store.probe()
+        assert not list(store.root.iterdir())
+        # a little room is not enough for what comes next
+        (place / "others").write_bytes(bytes(8 * 2**20 - PROBE_BYTES // 2))
+        with pytest.raises(OSError, match="No space left"):
+            store.probe()
+        assert not list(store.root.iterdir())
 
 
 @pytest.mark.parametrize("linked", ["attempts", "train", "quarantine"])

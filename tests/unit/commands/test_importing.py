@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import signal
+import stat
 import time
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,20 @@ def test_mistakes_are_one_line_and_leave_nothing(tmp_path: Path, file: str, out:
         import_weights_file(tmp_path / file, tmp_path / out, trusted=False)
     assert caught.value.exit_code == 2
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_others_may_read_it_where_the_umask_lets_them(tmp_path: Path, umask: int, mode: int) -> None:
+    source = tmp_path / "w.pt"
+    torch.save({"a": torch.ones(3)}, source)
+    source.chmod(0o600)
+    before = os.umask(umask)
+    try:
+        assert import_weights_file(source, tmp_path / "w.safetensors", trusted=False) == 0
+    finally:
+        os.umask(before)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert modes == {"w.pt": 0o600, "w.safetensors": mode, "w.safetensors.json": mode}
 
 
 def test_relative_places_are_imported_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -215,6 +217,24 @@ def test_what_safetensors_tells_in_words_becomes_an_error_of_the_system(tmp_path
         save_tensors({"x": torch.zeros(2)}, tmp_path / "taken")
     with pytest.raises(FileNotFoundError):
         save_tensors({"x": torch.zeros(2)}, tmp_path / "nowhere" / "x")
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_weights_have_the_mode_that_the_umask_gives(tmp_path: Path, umask: int, mode: int) -> None:
+    """The library writes a file for its owner alone, and a store may be shared."""
+    before = os.umask(umask)
+    try:
+        save_tensors({"x": torch.zeros(2)}, tmp_path / "x.safetensors")
+        # one that replaces another, which had a mode of its own
+        (tmp_path / "y.safetensors").touch(0o640)
+        save_tensors({"x": torch.zeros(2)}, tmp_path / "y.safetensors")
+        Checkpoints(tmp_path / "checkpoints").save(at(1))
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 4
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {mode}
 
 
 def test_shared_strided_and_low_precision_tensors_are_kept(tmp_path: Path) -> None:

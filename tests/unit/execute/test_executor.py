@@ -195,6 +195,39 @@ def test_damaged_inputs_are_made_again_each_once(store: Store) -> None:
     assert store.checked(DRAWN.kind, DRAWN.key)
 
 
+def test_the_display_counts_what_is_made_again_once(store: Store) -> None:
+    walk(store)
+    damage(store, DATA, DRAWN)
+    store.quarantine(MIXED.kind, MIXED.key)
+    _, _, lines = walk(store)
+    # one after the other: each is read, and found damaged, by what is made from it
+    assert [line for line in lines if line.startswith(("cached", "lost"))] == [
+        f"cached {len(PLAN) - 1}", "lost 1 cached, 0 done", "lost 1 cached, 0 done",
+    ]  # fmt: skip
+    # what this run itself has made goes from what is done
+    for found in (DATA, GAN, DRAWN):
+        store.quarantine(found.kind, found.key)
+
+    def spoil(folder: Path, spec: Mapping[str, Any]) -> int | None:
+        damage(store, DATA)
+        return finish(folder, spec)
+
+    _, _, lines = walk(store, FakeBackend({"train/gan": spoil}), only=["sample/gan"])
+    assert [line for line in lines if line.startswith(("cached", "lost"))] == ["cached 0", "lost 0 cached, 1 done"]
+
+
+def test_what_another_run_finished_meanwhile_is_counted_as_cached(store: Store) -> None:
+    def both(folder: Path, spec: Mapping[str, Any]) -> int | None:
+        # another run makes the next one while this one runs
+        walk(Store(store.root), plan=[DATA, PLAIN])
+        return finish(folder, spec)
+
+    walk(store, plan=[DATA])
+    outcome, backend, lines = walk(store, FakeBackend({"train/gan": both}), plan=[DATA, GAN, PLAIN])
+    assert [line for line in lines if line.startswith("cached")] == ["cached 1", "cached 1"]
+    assert (outcome.cached, names(outcome.done), backend.began) == (2, ["train/gan"], ["train/gan"])
+
+
 def test_damage_two_steps_up_is_mended_too(store: Store) -> None:
     walk(store)
     damage(store, GAN, DRAWN)

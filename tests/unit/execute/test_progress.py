@@ -57,6 +57,47 @@ def test_without_a_terminal_each_event_is_one_plain_line(now):
     ]
 
 
+def test_stages_that_another_run_finished_are_counted_one_by_one(now):
+    out = io.StringIO()
+    progress = Progress(4, out, now=now)
+    # at the beginning there were none, which is not worth a line
+    progress.cached(0)
+    progress.started("k", "train")
+    progress.cached(1)
+    progress.cached(1)
+    progress.finished("k", "train", 1.0)
+    progress.close()
+    assert out.getvalue().splitlines() == [
+        "[0/4] started  train (k)",
+        "[1/4] cached   1 stage",
+        "[2/4] cached   1 stage",
+        "[3/4] done     train (k) in 1.0 s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cached", "done", "left"), [(1, 0, "1 cached, 1 done"), (0, 1, "2 cached, 0 done"), (2, 1, "0 cached, 0 done")]
+)
+def test_what_is_made_again_counts_once(now, screen, cached, done, left):
+    """What was found damaged was counted too soon."""
+    out = io.StringIO()
+    for stream in (out, screen):
+        progress = Progress(4, stream, now=now)
+        progress.cached(2)
+        progress.finished("a", "train a", 1.0)
+        before = len(out.getvalue())
+        progress.lost(cached=cached, done=done)
+        # it is no event: the retry has a line of its own
+        assert len(out.getvalue()) == before
+        if stream is screen:
+            assert f"[{3 - cached - done}/4] {left}, 0 running" in screen.getvalue().rpartition("done     train a")[2]
+        for number in range(cached + done):
+            progress.finished("b", f"again {number}", 1.0)
+        progress.close()
+        assert f"[3/4] done     again {cached + done - 1} (b) in 1.0 s" in stream.getvalue()
+        assert "[4/4]" not in stream.getvalue()
+
+
 def test_quiet_writes_nothing(now, screen):
     for stream in (io.StringIO(), screen):
         progress = Progress(1, stream, QUIET, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from example_boards import boards, example, generator
+from example_boards import boards, classifier, example, generator
 
 from dermae_bench.commands import publishing
 from dermae_bench.commands.building import Built
@@ -18,6 +19,7 @@ from dermae_bench.durable import digest_file
 from dermae_bench.report.escape import width_of
 from dermae_bench.report.export import files, terminal_table
 from dermae_bench.report.records import Boards
+from dermae_bench.report.terminal import LONGEST_STATE
 from dermae_bench.store.artifacts import Store
 
 METRICS = {"near-copies[x]": "neither", "nearest-ratio[x]": "neither", "class-agreement": "higher"}
@@ -66,6 +68,33 @@ def test_what_a_row_cannot_have_is_a_dash_with_a_reason_and_what_failed_is_none(
     assert "near-copies" not in whole["generators.md"]
     broken = next(line for line in terminal_table(example(), "classifiers", 200).splitlines() if "broken" in line)
     assert broken.split() == ["-", "broken", "train", "!", "!"]
+
+
+@pytest.mark.parametrize("width", [80, 123, 200])
+@pytest.mark.parametrize("letter", ["x", "word ", "\u76ae", "\x1b", "a\nb"], ids=ascii)
+def test_why_a_row_failed_is_told_below_the_table_and_cut_where_it_is_long(width: int, letter: str) -> None:
+    reason = (letter * 100_000)[:100_000]
+    row = classifier("broken", "diagnosis", None, status="failed", reason=reason)
+    whole = classifier("cnn", "diagnosis", 0.6)
+    lines = terminal_table(boards(whole, row), "classifiers", width).splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("! "))
+    told = [lines[first], *itertools.takewhile(lambda line: line.startswith("  "), lines[first + 1 :])]
+    assert told[0].startswith("! broken / train: failed:")
+    assert all(width_of(line) <= width and line.isprintable() for line in told)
+    text = "".join(line.strip() for line in told)
+    assert text.endswith("\N{HORIZONTAL ELLIPSIS}")
+    # nothing is lost where a line ends, but the blank there
+    assert LONGEST_STATE - len(told) <= len(text) <= LONGEST_STATE
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text[:-1]
+    # the table above is as wide as without it
+    assert lines[:2] == terminal_table(boards(whole), "classifiers", width).splitlines()[:2]
+
+
+def test_a_reason_that_is_short_is_told_to_its_end() -> None:
+    reason = "a" * (LONGEST_STATE - len("! broken / train: failed: "))
+    row = classifier("broken", "diagnosis", None, status="failed", reason=reason)
+    told = terminal_table(boards(row), "classifiers", 100)
+    assert "".join(told.split()).count("a") > len(reason) and "\N{HORIZONTAL ELLIPSIS}" not in told
 
 
 def test_memorisation_has_no_best_no_rank_and_no_arrow() -> None:

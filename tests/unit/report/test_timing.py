@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from dermae_bench.report.timing import timings
 from dermae_bench.suite.stage import Stage
 
@@ -15,13 +17,13 @@ def stage(kind: str, **work: Any) -> Stage:
     return Stage(kind=kind, name=f"{kind}/x", work={"model": MODEL, **work}, parts={}, key=f"{kind}{len(str(work))}")
 
 
-def collected(*pairs: tuple[Stage, dict[str, Any] | None, float], **environment: Any) -> Any:
+def collected(*pairs: tuple[Stage, dict[str, Any] | None, float], reason: str = "diverged", **environment: Any) -> Any:
     manifests = {
         stage.key: SimpleNamespace(summary=summary, seconds=seconds, max_rss_mb=1, environment=environment)
         for stage, summary, seconds in pairs
         if summary is not None
     }
-    failure = SimpleNamespace(reason="diverged", seconds=3.0, max_rss_mb=2)
+    failure = SimpleNamespace(reason=reason, seconds=3.0, max_rss_mb=2)
     return SimpleNamespace(
         stages=[stage for stage, _, _ in pairs],
         manifest=lambda stage: manifests.get(stage.key),
@@ -59,3 +61,22 @@ def test_failed_and_pending_stages_have_no_speed() -> None:
     failed, pending = timings(collected((stage("train"), None, 0.0), (stage("sample", sampling={}), None, 0.0)))
     assert (failed.status, failed.seconds, failed.images_per_second) == ("failed: diverged", 3.0, None)
     assert (pending.status, pending.seconds, pending.seconds_per_image) == ("pending", None, None)
+
+
+@pytest.mark.parametrize(
+    ("reason", "cell"),
+    [
+        ("one line", "one line"),
+        (
+            "ham is not there\n  a.png\n\n   b.png  \r\n  get it from X\n",
+            "ham is not there; a.png; b.png; get it from X",
+        ),
+        ("one\vtwo\u2028three", "one; two; three"),
+        # all of it: only boards and messages are brief
+        ("\n".join("x" * 200 for _ in range(50)), "; ".join("x" * 200 for _ in range(50))),
+        ("", ""),
+    ],
+)
+def test_why_a_stage_failed_is_one_line_of_its_cell(reason: str, cell: str) -> None:
+    (failed,) = timings(collected((stage("train"), None, 0.0), reason=reason))
+    assert failed.status == f"failed: {cell}"

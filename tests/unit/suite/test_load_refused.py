@@ -93,6 +93,34 @@ def test_a_joint_model_of_what_is_no_generator_is_refused(tmp_path: Path, name: 
     assert problems(path)
 
 
+BEHIND = "; once mended, what depends on them is checked as well"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "more"),
+    [
+        ("budgets.short.steps=x", False),
+        ("rows.0.train=trian", False),
+        ("dataset.plugin=phantm", True),
+        ("dataset.params.image_size=x", True),
+        ("image_sets.more=[more]", True),
+        (f"seeds={list(range(9000))}", True),
+    ],
+)
+def test_it_is_told_where_more_may_come_to_light(wrong: str, more: bool) -> None:
+    with pytest.raises(SuiteError) as caught:
+        load(SMALL, sets=[wrong])
+    assert str(caught.value).splitlines()[-1] == "1 error in the suite" + (BEHIND if more else "")
+    assert (len(caught.value.problems), caught.value.exit_code) == (1, 2)
+
+
+def test_what_depends_on_the_dataset_comes_to_light_once_that_is_mended() -> None:
+    first = problems(SMALL, sets=["dataset.plugin=phantm", "tasks.1=malignant"])
+    assert len(first) == 1 and "unknown dataset 'phantm'" in first[0]
+    second = problems(SMALL, sets=["tasks.1=malignant"])
+    assert len(second) == 1 and "'malignant'" in second[0]
+
+
 def test_many_errors_are_cut(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("".join(f"wrong{i}: 1\n" for i in range(1000)))

@@ -110,6 +110,42 @@ def test_wrong_settings_have_places(setting: str, message: str) -> None:
     assert f"--set {setting}:{message}" in problems(SMALL, sets=[setting])
 
 
+@pytest.mark.parametrize(
+    ("setting", "place", "said", "hint"),
+    [
+        ("budgets.flwo.steps=5", 9, "there is no 'flwo' in budgets", "budgets: short"),
+        ("budgets.shrot.steps=5", 9, "there is no 'shrot' in budgets", "did you mean 'short'? budgets: short"),
+        ("budgets.a.b.c=5", 9, "there is no 'a' in budgets", "budgets: short"),
+        ("extractors.x.plugin=y", 12, "there is no 'x' in extractors", "extractors: lite0"),
+        ("generators.dpmd.params.weight=5", 12, "there is no 'dpmd' in generators",
+         "did you mean 'ddpm'? generators: ddpm, guided"),
+        ("image_sets.less.0=train", 12, "there is no 'less' in image_sets", "image_sets: more"),
+        ("classifiers.vit.params.arch=x", 13, "there is no 'vit' in classifiers", "classifiers: cnn"),
+        ("pretrained.start.params.epochs=5", 12, "there is no 'start' in pretrained", "pretrained: none"),
+    ],
+)  # fmt: skip
+def test_a_part_of_what_is_not_there_is_told_with_the_names_that_are(
+    setting: str, place: int, said: str, hint: str
+) -> None:
+    with pytest.raises(SuiteError) as caught:
+        load(SMALL, sets=[setting])
+    assert str(caught.value).splitlines() == [
+        f"--set {setting}:1:{place}: {said}",
+        f"    1 | {setting}",
+        " " * (7 + place) + "^",
+        f"      {hint}",
+        "1 error in the suite",
+    ]
+
+
+def test_the_whole_of_what_is_not_there_may_be_set() -> None:
+    suite = load(SMALL, sets=["budgets.flow={steps: 5, batch_size: 2}", "classifiers.cnn.budget=flow"]).suite
+    assert suite.budgets["flow"].steps == 5
+    # and then parts of it
+    sets = ["budgets.flow={steps: 5, batch_size: 2}", "budgets.flow.steps=6", "classifiers.cnn.budget=flow"]
+    assert load(SMALL, sets=sets).suite.budgets["flow"].steps == 6
+
+
 def test_settings_that_change_only_paths_add_no_digest(with_presets: Path) -> None:
     def digest(*sets: str, path: Path = EXAMPLE) -> str | None:
         return settings_digest(load(path, sets=sets))
