@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     from dermae_bench.plugin.data import Dataset as Dataset
     from dermae_bench.plugin.data import Example as Example
     from dermae_bench.plugin.data import Task as Task
+    from dermae_bench.plugin.decode import read_images as read_images
     from dermae_bench.plugin.extractor import Extractor as Extractor
     from dermae_bench.plugin.flops import count_macs as count_macs
     from dermae_bench.plugin.flops import count_macs_fvcore as count_macs_fvcore
+    from dermae_bench.plugin.given import GivenAnswers as GivenAnswers
+    from dermae_bench.plugin.given import GivenImages as GivenImages
     from dermae_bench.plugin.hookspecs import hookimpl as hookimpl
     from dermae_bench.plugin.images import RESIZE_PROTOCOL as RESIZE_PROTOCOL
     from dermae_bench.plugin.images import ImageSet as ImageSet
@@ -68,8 +71,10 @@ _HOMES = {
         "Batch", "Classifier", "Conditions", "CostUnit", "Generator", "Joint", "Model", "Pretrainer", "Run",
     ),
     "plugin.data": ("SPLITS", "Dataset", "Example", "Task"),
+    "plugin.decode": ("read_images",),
     "plugin.extractor": ("Extractor",),
     "plugin.flops": ("count_macs", "count_macs_fvcore"),
+    "plugin.given": ("GivenAnswers", "GivenImages"),
     "plugin.hookspecs": ("hookimpl",),
     "plugin.images": ("RESIZE_PROTOCOL", "ImageSet", "from_uint8", "resize", "to_uint8"),
     "plugin.links": ("leads_out",),

@@ -93,16 +93,22 @@ def unpack(path: Path, target: Path, kind: str) -> None:
     Raises:
         Refused: what is wrong with the archive; `target` may hold members then, nothing else was written.
     """
+    with damage_refused(), path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if kind == "ZIP":
+            unpack_zip(stream, size, target)
+        elif kind == "tar":
+            unpack_tar(stream, size, target)
+        else:
+            with tempfile.TemporaryFile() as plain:
+                unpack_tar(plain, inflate(stream, size, plain), target)
+
+
+@contextmanager
+def damage_refused() -> Iterator[None]:
+    """What the libraries raise of a damaged archive, as `Refused`."""
     try:
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if kind == "ZIP":
-                unpack_zip(stream, size, target)
-            elif kind == "tar":
-                unpack_tar(stream, size, target)
-            else:
-                with tempfile.TemporaryFile() as plain:
-                    unpack_tar(plain, inflate(stream, size, plain), target)
+        yield
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, struct.error, gzip.BadGzipFile) as error:
         raise Refused(f"is damaged: {str(error)[:200] or type(error).__name__}") from None
     except (NotImplementedError, RuntimeError, ValueError, OverflowError, KeyError, IndexError) as error:

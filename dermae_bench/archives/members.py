@@ -10,14 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-MOST_ENTRIES = 5_000
-MOST_BYTES = 4 * 2**30
-"""Of all members together, expanded."""
-MOST_RATIO = 200
-"""Expanded bytes for each byte of the archive, beyond `FREE_BYTES`; records in JSON reach about 30."""
 FREE_BYTES = 64 * 2**20
-MOST_DEPTH = 4
-"""Parts of a name: a folder around the results, `figures` in it, and one to spare."""
+"""What any archive may expand to."""
 AT_ONCE = 2**20
 _SYSTEM = ("__MACOSX",)
 """Folders that an operating system adds by itself; they are left out, as `.DS_Store` is."""
@@ -31,6 +25,27 @@ _KINDS = (
     (b"Rar!", "RAR"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much one kind of archive may hold."""
+
+    what: str
+    """What it holds, in words."""
+    entries: int
+    bytes: int
+    """Of all members together, expanded."""
+    ratio: int
+    """Expanded bytes for each byte of the archive, beyond `FREE_BYTES`."""
+    depth: int
+    """Parts of a name."""
+    directory: int
+    """Bytes of a ZIP file's directory."""
+
+
+# records in JSON expand to about 30 times; there is a folder around the results, `figures` in it, and one to spare
+RESULTS = Limits(what="a results folder", entries=5_000, bytes=4 * 2**30, ratio=200, depth=4, directory=2**20)
 
 
 class Refused(ValueError):
@@ -51,9 +66,9 @@ def kind_of(start: bytes) -> str | None:
     return known or ("tar" if start[257:262] == b"ustar" else None)
 
 
-def most_bytes(size: int) -> int:
+def most_bytes(size: int, limits: Limits) -> int:
     """What an archive of `size` bytes may expand to."""
-    return min(MOST_BYTES, FREE_BYTES + MOST_RATIO * size)
+    return min(limits.bytes, FREE_BYTES + limits.ratio * size)
 
 
 def harmless(part: str) -> bool:
@@ -68,7 +83,7 @@ def harmless(part: str) -> bool:
     )
 
 
-def parts_of(name: str) -> tuple[str, ...] | None:
+def parts_of(name: str, limits: Limits) -> tuple[str, ...] | None:
     """The parts of a member's name; None for what an operating system adds by itself.
 
     Raises:
@@ -78,8 +93,8 @@ def parts_of(name: str) -> tuple[str, ...] | None:
     parts = name.removeprefix("./").rstrip("/").split("/")
     if name.strip("./") == "" and name in (".", "./"):
         return None
-    if len(parts) > MOST_DEPTH or len(name) > 1024:
-        raise Refused(f"member {shown} lies deeper than a results folder goes")
+    if len(parts) > limits.depth or len(name) > 1024:
+        raise Refused(f"member {shown} lies deeper than {limits.what} goes")
     if not all(harmless(part) for part in parts):
         raise Refused(f"member {shown} has a name that leads elsewhere, or that not every system can hold")
     return None if parts[0] in _SYSTEM or parts[-1] == ".DS_Store" else tuple(parts)
@@ -90,7 +105,7 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def check(members: Sequence[Member], size: int) -> None:
+def check(members: Sequence[Member], size: int, limits: Limits) -> None:
     """All that the names and sizes of the members tell; nothing is written before.
 
     Raises:
@@ -111,7 +126,7 @@ def check(members: Sequence[Member], size: int) -> None:
         if any(folded[:end] in names for end in range(1, len(folded))):
             raise Refused(f"member {shown} lies in a file")
     total = sum(member.size for member in members)
-    most = most_bytes(size)
+    most = most_bytes(size, limits)
     if total > most:
         raise Refused(f"expands to {total // 2**20} MiB, more than {most // 2**20}")
 

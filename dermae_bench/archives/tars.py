@@ -9,7 +9,8 @@ from typing import IO, Any
 
 from dermae_bench.archives.members import (
     AT_ONCE,
-    MOST_ENTRIES,
+    RESULTS,
+    Limits,
     Member,
     Refused,
     check,
@@ -22,13 +23,13 @@ _HEADER_BYTES = 16 * 2**10
 """Of one extended tar header. Some versions of tarfile need quadratic time to parse one."""
 
 
-def inflate(stream: IO[bytes], size: int, plain: IO[bytes]) -> int:
+def inflate(stream: IO[bytes], size: int, plain: IO[bytes], limits: Limits = RESULTS) -> int:
     """Expand a gzip stream into `plain`, within the limits; returns the bytes.
 
     Raises:
         Refused: it expands to more; zlib and gzip raise more of damaged ones.
     """
-    most = most_bytes(size)
+    most = most_bytes(size, limits)
     total = 0
     with gzip.GzipFile(fileobj=stream, mode="rb") as expanded:
         while block := expanded.read(AT_ONCE):
@@ -73,6 +74,21 @@ def unpack_tar(stream: IO[bytes], size: int, target: Path) -> None:
     Raises:
         Refused: what is wrong with it; tarfile raises more of damaged ones.
     """
+    copy(tar_members(stream, size, RESULTS), lambda member: tar_member(stream, member), target)
+
+
+def tar_member(stream: IO[bytes], member: Member) -> IO[bytes]:
+    """The tar file in `stream`, which stands at the first byte of `member`."""
+    stream.seek(member.handle)
+    return stream
+
+
+def tar_members(stream: IO[bytes], size: int, limits: Limits) -> list[Member]:
+    """The checked members of the tar file in `stream` (`size` bytes).
+
+    Raises:
+        Refused: what is wrong with it; tarfile raises more of damaged ones.
+    """
     members = []
     watched: Any = _Watched(stream, size)
     with tarfile.TarFile(fileobj=watched, mode="r", errorlevel=2) as archive:
@@ -81,8 +97,8 @@ def unpack_tar(stream: IO[bytes], size: int, target: Path) -> None:
             # or the library keeps them all
             archive.members = []  # type: ignore[attr-defined]
             count += 1
-            if count > MOST_ENTRIES:
-                raise Refused(f"has more than {MOST_ENTRIES} entries")
+            if count > limits.entries:
+                raise Refused(f"has more than {limits.entries} entries")
             shown = ascii(info.name[:80])
             if info.sparse is not None or any(key.startswith("GNU.sparse") for key in info.pax_headers):
                 raise Refused(f"member {shown} is sparse")
@@ -90,13 +106,8 @@ def unpack_tar(stream: IO[bytes], size: int, target: Path) -> None:
                 raise Refused(f"member {shown} is a link or a device, not a file")
             if info.size < 0 or info.offset_data + info.size > size:
                 raise Refused(f"is damaged: member {shown} does not end in it")
-            name = parts_of(info.name)
+            name = parts_of(info.name, limits)
             if not info.isdir() and name is not None:
                 members.append(Member(name, info.size, info.offset_data))
-        check(members, size)
-
-        def opened(member: Member) -> IO[bytes]:
-            stream.seek(member.handle)
-            return stream
-
-        copy(members, opened, target)
+    check(members, size, limits)
+    return members

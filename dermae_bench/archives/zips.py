@@ -9,9 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO
 
-from dermae_bench.archives.members import MOST_ENTRIES, Member, Refused, check, copy, parts_of
-
-_DIRECTORY_BYTES = 2**20
+from dermae_bench.archives.members import RESULTS, Limits, Member, Refused, check, copy, parts_of
 
 
 def zip_directory(stream: IO[bytes], size: int) -> tuple[int, int, bool]:
@@ -37,39 +35,50 @@ def unpack_zip(stream: IO[bytes], size: int, target: Path) -> None:
     Raises:
         Refused: what is wrong with it; zipfile raises more of damaged ones.
     """
+    archive, members = zip_members(stream, size, RESULTS)
+    copy(members, lambda member: archive.open(member.handle), target)
+
+
+def zip_members(stream: IO[bytes], size: int, limits: Limits) -> tuple[zipfile.ZipFile, list[Member]]:
+    """The ZIP file in `stream` (`size` bytes), and its checked members, by the handles that it opens them with.
+
+    Raises:
+        Refused: what is wrong with it; zipfile raises more of damaged ones.
+    """
     entries, directory, wide = zip_directory(stream, size)
     if wide:
-        raise Refused("uses ZIP64, which no results folder needs")
-    if entries > MOST_ENTRIES or directory > _DIRECTORY_BYTES:
-        raise Refused(f"has more than {MOST_ENTRIES} entries")
+        raise Refused(f"uses ZIP64, which {limits.what} does not need")
+    if entries > limits.entries or directory > limits.directory:
+        raise Refused(f"has more than {limits.entries} entries")
     stream.seek(0)
-    with zipfile.ZipFile(stream) as archive:
-        members = []
-        taken = []
-        for info in archive.infolist():
-            mode = info.external_attr >> 16
-            shown = ascii(info.orig_filename[:80])
-            if info.flag_bits & 0x41:
-                raise Refused(f"member {shown} is encrypted")
-            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise Refused(f"member {shown} is compressed in an unusual way")
-            if _has_field(info.extra, 1):
-                raise Refused(f"member {shown} uses ZIP64, which no results folder needs")
-            if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise Refused(f"member {shown} is a link or a device, not a file")
-            if "\0" in info.orig_filename:
-                raise Refused(f"member {shown} has a name that leads elsewhere")
-            taken.append((info.header_offset, info.header_offset + 30 + info.compress_size, shown))
-            if info.is_dir() or stat.S_ISDIR(mode):
-                parts_of(info.orig_filename)
-            elif (name := parts_of(info.orig_filename)) is not None:
-                members.append(Member(name, info.file_size, info))
-        taken.sort()
-        for (_, end, shown), (start, _, _) in pairwise(taken):
-            if start < end:
-                raise Refused(f"member {shown} overlaps another")
-        check(members, size)
-        copy(members, lambda member: archive.open(member.handle), target)
+    # it reads its directory now, and closes no stream that it did not open
+    archive = zipfile.ZipFile(stream)
+    members = []
+    taken = []
+    for info in archive.infolist():
+        mode = info.external_attr >> 16
+        shown = ascii(info.orig_filename[:80])
+        if info.flag_bits & 0x41:
+            raise Refused(f"member {shown} is encrypted")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise Refused(f"member {shown} is compressed in an unusual way")
+        if _has_field(info.extra, 1):
+            raise Refused(f"member {shown} uses ZIP64, which {limits.what} does not need")
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise Refused(f"member {shown} is a link or a device, not a file")
+        if "\0" in info.orig_filename:
+            raise Refused(f"member {shown} has a name that leads elsewhere")
+        taken.append((info.header_offset, info.header_offset + 30 + info.compress_size, shown))
+        if info.is_dir() or stat.S_ISDIR(mode):
+            parts_of(info.orig_filename, limits)
+        elif (name := parts_of(info.orig_filename, limits)) is not None:
+            members.append(Member(name, info.file_size, info))
+    taken.sort()
+    for (_, end, shown), (start, _, _) in pairwise(taken):
+        if start < end:
+            raise Refused(f"member {shown} overlaps another")
+    check(members, size, limits)
+    return archive, members
 
 
 def _has_field(extra: bytes, wanted: int) -> bool:

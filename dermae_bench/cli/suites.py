@@ -93,7 +93,8 @@ def validate(suite: Path, data: bool, **words: Any) -> int:
     """Check a suite and report everything that is wrong with it.
 
     With --data the images are prepared and linted: lesions on both sides of a split are errors; near-duplicates,
-    conflicting labels and generated copies of test images are warnings. Nothing is trained or drawn.
+    conflicting labels, generated copies of test images, images that another test set shares and captions that tell the
+    class are warnings. Nothing is trained or drawn.
     """
     from dermae_bench.commands.session import validate_suite
 

@@ -196,12 +196,15 @@ def _flips(comparison: Comparison) -> dict[int, Flips]:
 def _pictures(comparison: Comparison, found: Mapping[int, Flips], results: Results, folder: Path) -> None:
     from dermae_bench.report.compare.sheets import Pixels, write_sheets
     from dermae_bench.report.compare.text import pair_name
+    from dermae_bench.report.ranking import TEST
 
-    pixels = Pixels(results)
+    pairs = {place: comparison.pairs[place].pair for place in found}
+    sets = {pair.a.names.get(TEST, "") for pair in pairs.values()}
+    pixels = {on: Pixels(results, on) for on in sorted(sets)}
     written = [
         path
         for place, flips in found.items()
-        for path in write_sheets(flips, pair_name(comparison.pairs[place].pair), pixels, folder)
+        for path in write_sheets(flips, pair_name(pairs[place]), pixels[pairs[place].a.names.get(TEST, "")], folder)
     ]
     for path in written:
         echo(str(path), err=True)

@@ -16,6 +16,8 @@ from dermae_bench.suite.stage import Stage
 
 SHOWN = 20
 """Findings of one kind that are printed; `show` lists more."""
+OF_CHANCE = {"caption-repeated": 3}
+"""The same of kinds that say little one by one."""
 
 
 def lint(session: Session, run: Callable[[Sequence[Stage]], Outcome]) -> int:
@@ -35,20 +37,18 @@ def lint(session: Session, run: Callable[[Sequence[Stage]], Outcome]) -> int:
     """
     if session.missing is not None:
         raise DataMissing(session.missing)
-    prepare = next(stage for stage in session.stages if stage.kind == "prepare")
+    prepare, *others = _data(session.stages)
     lints = [stage for stage in session.stages if is_leakage(stage)]
     ready = [stage for stage in lints if _drawn(session, stage)]
     outcome = run(_with_inputs(session.stages, [prepare, *ready]))
     if outcome.interrupted is not None:
         return 128 + outcome.interrupted
-    if not _done(session, prepare):
-        failure = outcome.failed.get(prepare.key)
-        if failure is None:
-            echo("the data could not be prepared", err=True)
-            return FAILED
-        echo(f"ERROR {failure.reason}")
-        return USAGE if failure.category == "data" else FAILED
+    unread = {_told_unread(stage, outcome) for stage in (prepare, *others) if not _done(session, stage)}
+    if unread:
+        return FAILED if FAILED in unread else USAGE
     _tell_data(session.store.manifest(prepare.kind, prepare.key).summary)
+    for stage in others:
+        _tell_other(stage.name.removeprefix("prepare/"), session.store.manifest(stage.kind, stage.key).summary)
     warnings = 0
     for stage in ready:
         if _done(session, stage):
@@ -58,6 +58,23 @@ def lint(session: Session, run: Callable[[Sequence[Stage]], Outcome]) -> int:
         echo(f"not checked: {line}")
     echo(f"0 errors; warnings: {warnings}" + (f"; not checked: {len(unchecked)}" if unchecked else ""))
     return FAILED if outcome.failed else OK
+
+
+def _data(stages: Sequence[Stage]) -> list[Stage]:
+    """What prepares the data set of the suite, and then the sets under `evaluate_on`."""
+    found = [stage for stage in stages if stage.kind == "prepare"]
+    return sorted(found, key=lambda stage: stage.work.get("only") is not None)
+
+
+def _told_unread(stage: Stage, outcome: Outcome) -> int:
+    """Say why data could not be prepared; returns the exit code for it."""
+    failure = outcome.failed.get(stage.key)
+    who = f"{stage.name.removeprefix('prepare/')}: " if stage.work.get("only") is not None else ""
+    if failure is None:
+        echo(f"{who}the data could not be prepared", err=True)
+        return FAILED
+    echo(f"ERROR {who}{failure.reason}")
+    return USAGE if failure.category == "data" else FAILED
 
 
 def _done(session: Session, stage: Stage) -> bool:
@@ -97,6 +114,16 @@ def _tell_data(prepared: Mapping[str, Any]) -> None:
         echo(f"WARNING {warning}")
 
 
+def _tell_other(name: str, prepared: Mapping[str, Any]) -> None:
+    """The test images of a set under `evaluate_on`."""
+    lesions = prepared.get("split", {}).get("groups", {}).get("test")
+    counts = prepared["counts"]["test"]
+    classes = ", ".join(f"{label} {count}" for label, count in counts.items())
+    echo(f"other set {name}: {sum(counts.values())} images{f', {lesions} lesions' if lesions else ''}: {classes}")
+    for warning in prepared["warnings"]:
+        echo(f"WARNING {name}: {warning}")
+
+
 def _attribute(about: Mapping[str, Any]) -> str:
     """The values of an attribute, as a suite would divide them."""
     unknown = f", unknown {about['unknown']}" if about["unknown"] else ""
@@ -112,8 +139,14 @@ def _tell_findings(session: Session, stage: Stage) -> int:
     summary = session.store.manifest(stage.kind, stage.key).summary
     who = stage.name.removeprefix(NAME)
     warnings = 0
+    what = "captions" if summary["what"] == "captions" else "images"
     if not summary["counts"]:
-        echo(f"{who}: nothing found in {summary['n']} images")
+        echo(f"{who}: nothing found in {summary['n']} {what}")
+    for task, found in summary.get("guesses", {}).items():
+        echo(
+            f"NOTE {who}: the words of a caption give its {task} in {found['accuracy']:.1%} of {found['n']} captions; "
+            f"the most frequent class is {found['majority']:.1%} of them"
+        )
     for kind, about in KINDS.items():
         count = summary["counts"].get(kind, 0)
         if not count:
@@ -124,10 +157,11 @@ def _tell_findings(session: Session, stage: Stage) -> int:
         reason = f" (declared: {summary['leaky']})" if about.severity == "error" else ""
         echo(f"{severity.upper()} {who}: {count} {about.words}{reason}")
         listed = [finding for finding in summary["findings"] if finding["kind"] == kind]
-        for finding in listed[:SHOWN]:
+        shown = OF_CHANCE.get(kind, SHOWN)
+        for finding in listed[:shown]:
             echo(f"  {' ~ '.join(_members(finding))}{_measures(finding)}")
-        if count > SHOWN:
-            echo(f"  and {count - SHOWN} more: dermae-bench show {stage.key[:12]}")
+        if count > shown:
+            echo(f"  and {count - shown} more: dermae-bench show {stage.key[:12]}")
     return warnings
 
 
@@ -135,6 +169,8 @@ def _members(finding: Mapping[str, Any]) -> list[str]:
     """The images of a finding with their splits and labels, or its lesion."""
     ids, splits, labels = (list(finding.get(name, ())) for name in ("ids", "splits", "labels"))
     groups = finding.get("groups", ())
+    if "task" in finding:
+        return [_phrase(finding)]
     if not ids or finding["kind"] == "label-conflict-lesion":
         return [f"{groups[0] if groups else ids[0]} ({', '.join(labels or splits)})"]
     # a generated image has neither
@@ -145,6 +181,13 @@ def _members(finding: Mapping[str, Any]) -> list[str]:
         facts = ", ".join(filter(None, (split, label)))
         found.append(f"{name} ({facts})" if facts else name)
     return found
+
+
+def _phrase(finding: Mapping[str, Any]) -> str:
+    """`"lakes": vasc (diagnosis), 79 of 79 captions`, or a task and how often its class is guessed."""
+    of = f"{finding['labels'][0]} ({finding['task']})" if "labels" in finding else finding["task"]
+    words = f'"{finding["phrase"]}": {of}' if "phrase" in finding else of
+    return f"{words}, {finding['count']} of {finding['among']} captions"
 
 
 def _measures(finding: Mapping[str, Any]) -> str:

@@ -26,7 +26,7 @@ from dermae_bench.report.reference import reference_rows
 from dermae_bench.store.artifacts import Store
 from dermae_bench.store.contents import Contents
 from dermae_bench.suite.keys import Identities
-from dermae_bench.suite.known import data_findings
+from dermae_bench.suite.known import data_findings, other_findings
 from dermae_bench.suite.load import load_suite, refuse, results_name
 from dermae_bench.suite.plan import Planner
 from dermae_bench.suite.resources import limits_by_kind
@@ -93,11 +93,18 @@ def open_session(
     contents = Contents(catalog.cache / "contents.json")
     tasks = _Tasks(catalog, contents)
     loaded = load_suite(suite, catalog=catalog, tasks_of=tasks, preset=preset, sets=sets, file_digest=contents.file)
-    refuse(loaded, data_findings(loaded.resolved, catalog, tasks.found, tasks.attributes))
+    refuse(loaded, data_findings(loaded.resolved, catalog, tasks.found, tasks.attributes, tasks.counts))
     if loaded.suite.reference is not None:
         # it is shown last, but what is wrong with it is told first
         reference_rows(Path(loaded.suite.reference))
-    planner = Planner(loaded.suite, catalog, contents, tasks.found, tasks.counts)
+    others = {}
+    for other, entry in loaded.resolved["evaluate_on"].items():
+        others[other] = asked = _Tasks(catalog, contents)
+        asked(entry["plugin"], entry["params"])
+    told = {other: (asked.found, asked.attributes) for other, asked in others.items()}
+    refuse(loaded, other_findings(loaded.resolved, tasks.found, told))
+    known = {other: asked.found for other, asked in others.items() if asked.found is not None}
+    planner = Planner(loaded.suite, catalog, contents, tasks.found, tasks.counts, known)
     row_planner = RowPlanner(planner, loaded.resolved)
     rows = row_planner.rows()
     contents.save()
@@ -109,7 +116,7 @@ def open_session(
         stages=planner.stages,
         rows=rows,
         figures=row_planner.figures,
-        missing=planner.missing or tasks.missing,
+        missing=planner.missing or tasks.missing or next((a.missing for a in others.values() if a.missing), None),
     )
 
 

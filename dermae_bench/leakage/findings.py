@@ -12,6 +12,8 @@ LISTED = 200
 
 COPIES = "copies"
 """In `images`: exact and near-duplicates together, each image once."""
+NAMES = "names"
+"""In `images`: those whose id or lesion another set has, too."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,17 @@ KINDS: Mapping[str, Kind] = {
     "label-conflict-lesion": Kind("warning", "lesions with several labels"),
     "generated-exact": Kind("warning", "generated images with the pixels of a real one in val or test"),
     "generated-near": Kind("warning", "generated near-duplicates of real images in val or test"),
+    "other-exact": Kind("warning", "pairs of equal pixels in what is trained on and in the other set"),
+    "other-near": Kind("warning", "near-duplicates in what is trained on and in the other set"),
+    "other-id": Kind("warning", "ids that both sets have"),
+    "other-group": Kind("warning", "lesions that both sets have"),
+    "caption-names": Kind("warning", "names of classes in the captions of their images"),
+    "caption-words": Kind("warning", "words and phrases of captions that tell a class almost surely"),
+    "caption-class": Kind("warning", "tasks whose class follows from the words of a caption"),
+    "caption-copied": Kind("warning", "captions of val or test that stand in train word for word, more than by chance"),
+    "caption-label": Kind("note", "classes that the captions name, as their template asks"),
+    "caption-repeated": Kind("note", "captions of val or test that stand in train word for word, as others do there"),
+    "other-name": Kind("note", "ids that both sets have, of pictures that are unlike: only the names coincide"),
     "exact-within-split": Kind("note", "pairs of equal pixels of different lesions in one split"),
     "near-within-split": Kind("note", "near-duplicates of different lesions in one split"),
     "exact-one-lesion": Kind("note", "pairs of equal pixels of one lesion in one split"),
@@ -63,12 +76,21 @@ class Finding:
     """Whether the extractor, too, sees them as near as neighbours; None without one, or for a turned copy."""
     turn: str = ""
     """How one must be turned to show the other."""
+    task: str = ""
+    """Whose class is told, in captions; `labels` holds the class."""
+    phrase: str = ""
+    """What tells it."""
+    count: int | None = None
+    """Captions of images of the class with it; of a task, captions whose class is guessed."""
+    among: int | None = None
+    """All captions with it; of a task, all captions."""
 
     @property
     def order(self) -> tuple[Any, ...]:
         """Sorts findings: most alike first, then by name."""
         unlike = -(self.correlation if self.correlation is not None else 1.0)
-        return (self.kind, unlike, self.hamming if self.hamming is not None else 257, self.ids, self.groups)
+        bits = self.hamming if self.hamming is not None else 257
+        return (self.kind, unlike, bits, self.ids, self.groups, -(self.count or 0), self.task, self.labels, self.phrase)
 
 
 @dataclass

@@ -53,7 +53,7 @@ def lint_real(images: Images, reach: Reach | None = None) -> Tally:
     for group in same_pixels(images.prints):
         first, *others = group[np.argsort(order[group])].tolist()
         _report(images, tally, [_exact(images, first, other) for other in others])
-    for pairs, hashed in _near(images, None, reach):
+    for pairs, hashed in near(images, None, reach):
         swap = order[pairs.left] > order[pairs.right]
         left = np.where(swap, pairs.right, pairs.left)
         right = np.where(swap, pairs.left, pairs.right)
@@ -61,14 +61,22 @@ def lint_real(images: Images, reach: Reach | None = None) -> Tally:
     return tally
 
 
-def lint_generated(generated: Images, real: Images, reach: Reach | None = None) -> Tally:
+def lint_generated(generated: Images, real: Images, reach: Reach | None = None, others: Sequence[Images] = ()) -> Tally:
     """Generated images that are copies of real ones.
 
     Args:
         real: what they should not show: the images of val and test.
         reach: how far is near among the features of the real images; None without features.
+        others: images of other sets that they should not show, by pixels alone; their splits are the names of the sets.
     """
     tally = Tally()
+    _copied(generated, real, reach, tally)
+    for other in others:
+        _copied(generated, other, None, tally)
+    return tally
+
+
+def _copied(generated: Images, real: Images, reach: Reach | None, tally: Tally) -> None:
     known: dict[tuple[int, int], list[int]] = defaultdict(list)
     for j, digest in enumerate(real.prints.digests.tolist()):
         known[tuple(digest)].append(j)
@@ -83,9 +91,8 @@ def lint_generated(generated: Images, real: Images, reach: Reach | None = None) 
         for j in known.get(tuple(digest), ())
     ]
     _drawn(tally, exact)
-    for pairs, hashed in _near(generated, real, reach):
+    for pairs, hashed in near(generated, real, reach):
         _drawn(tally, list(_findings(generated, real, pairs.left, pairs.right, pairs, hashed, reach)))
-    return tally
 
 
 def _drawn(tally: Tally, found: Sequence[Finding]) -> None:
@@ -122,7 +129,7 @@ def _shared(images: Images, tally: Tally) -> None:
 def _spelled_alike(images: Images, tally: Tally) -> None:
     """Names that differ in case, separators, widths or invisible signs alone: perhaps one lesion under two names."""
     for names, of_groups in ((images.groups, True), (images.ids, False)):
-        for rows in _members([_folded(name) for name in names]).values():
+        for rows in _members([folded(name) for name in names]).values():
             forms = sorted({names[i] for i in rows})
             splits = _splits(images, rows)
             if len(forms) > 1 and len(splits) > 1:
@@ -130,7 +137,7 @@ def _spelled_alike(images: Images, tally: Tally) -> None:
                 tally.add("spelled-alike", [Finding(kind="spelled-alike", ids=ids, groups=groups, splits=splits)])
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
     """A name without case, widths and invisible characters; every other run of signs is one hyphen."""
     plain = unicodedata.normalize("NFKC", name).casefold()
     visible = "".join(sign for sign in plain if unicodedata.category(sign) != "Cf")
@@ -149,7 +156,7 @@ def _splits(images: Images, rows: Sequence[int]) -> tuple[str, ...]:
     return tuple(split for split in SPLITS if split in its)
 
 
-def _near(left: Images, right: Images | None, reach: Reach | None) -> Iterator[tuple[Pairs, bool]]:
+def near(left: Images, right: Images | None, reach: Reach | None) -> Iterator[tuple[Pairs, bool]]:
     """Pairs by hash or by most of their pixels, then those that only features find; the flag says by which."""
     seen: set[tuple[int, int]] = set()
     for by_pixels in (near_pairs, stamped_pairs):

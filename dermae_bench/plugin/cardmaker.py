@@ -54,11 +54,15 @@ def _flags(kind: str, cls: type[Any]) -> dict[str, Any]:
     if kind == "generator":
         from dermae_bench.plugin.contracts import Joint
 
-        flags |= {"conditional": cls.conditional, "joint": issubclass(cls, Joint)}
+        flags |= {"conditional": cls.conditional, "joint": issubclass(cls, Joint), "captioned": cls.captioned}
+    if kind in ("generator", "classifier"):
+        flags |= {"fits": cls.fits, "protocols": {name: dict(values) for name, values in cls.protocols.items()}}
     if kind == "classifier":
         if cls.teaching not in _TEACHING:
             raise PluginError(f"{cls.__name__}.teaching must be one of {', '.join(_TEACHING)}, not {cls.teaching!r}")
-        flags["teaching"] = cls.teaching
+        from dermae_bench.plugin.contracts import Classifier
+
+        flags |= {"teaching": cls.teaching, "features": cls.features is not Classifier.features}
     if kind == "metric":
         from dermae_bench.plugin import measures
 

@@ -36,6 +36,7 @@ class Batch:
     indices: Tensor
     """int64 (B,) positions in the image set (on the CPU)."""
     captions: tuple[str, ...] | None = None
+    """What is said of each image, by the `captions:` that a captioned generator names."""
     teacher_logits: Tensor | None = None
     """float32 (B, C) where the row has a teacher: what it said of these images as they lie in the store, without
     any augmentation. Computed once per image set."""
@@ -49,7 +50,11 @@ class Conditions:
     labels: Tensor | None = None
     """int64 (B,) of the generator's task, on the model's device."""
     captions: tuple[str, ...] | None = None
-    attributes: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """What each image shall show, for captioned generators."""
+    indices: tuple[int, ...] = ()
+    """Position of each image in the sample set, from 0."""
+    nth: tuple[int, ...] = ()
+    """How many images with the same label stand before each one in the sample set; `indices` without labels."""
 
     def __len__(self) -> int:
         return self.count
@@ -147,6 +152,12 @@ class Model(nn.Module, ABC):
     """Data collections (ImageNet-1k, ISIC 2019, ...) that weights which the plugin brings itself were trained on."""
     corpora_with: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Parameter -> the same, for weights that the plugin brings only where this parameter is neither 0 nor left out."""
+    fits: ClassVar[bool] = True
+    """Whether it is fitted. One that is not (images or answers that were made elsewhere) has no budget, no weights and
+    no seed, and `fit` is never called."""
+    protocols: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Parameter -> value -> what such a fit is called on boards, where it is not `trained`: `linear-probe` (a head on
+    frozen features) or `zero-shot` (nothing was fitted to the task). Rows are ranked within their protocol."""
     input_size: int | None = None
     """Side in pixels the model wants; images of another size are resized on integers by the harness."""
 
@@ -213,6 +224,8 @@ class Generator(Model):
     """Sampling values small enough for the conformance kit."""
     conditional: ClassVar[bool] = False
     """Whether `fit` needs labels and `sample` takes them; a conditional generator names its `task` in the suite."""
+    captioned: ClassVar[bool] = False
+    """Whether `fit` reads `Batch.captions` and `sample` takes them; a captioned generator names its `captions`."""
 
     @abstractmethod
     def fit(self, train: ImageSet, run: Run) -> None:
@@ -263,6 +276,16 @@ class Classifier(Model):
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
         """uint8 (B, 3, S, S) -> float logits (B, C)."""
+
+    def features(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, S, S) -> float32 (B, D): what the last layer reads; needed as an extractor (`from:`).
+
+        Raises:
+            PluginError: this classifier has no such layer.
+        """
+        raise PluginError(
+            f"{type(self).__name__} gives no features", hint="choose another classifier for the extractor"
+        )
 
     def start_from(self, encoder: Mapping[str, Tensor]) -> None:
         """Take over the encoder of a pretrainer (`init:` in the suite), strictly.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dermae_bench.report.records import Board, Reported, RowInfo
 
 JOINED: Mapping[Board, tuple[str, ...]] = {
-    "classifiers": ("classifier", "train", "task"),
+    "classifiers": ("classifier", "train", "task", "test"),
     "generators": ("generator", "sampling"),
 }
 """Names that a measured and a published row must share."""

@@ -122,6 +122,7 @@ def _line(row: Mapping[str, Any], board: Board, metrics: Sequence[MetricColumn])
         kind=row["kind"], status=_text(row["status"]), reason=None if row["reason"] is None else _text(row["reason"]),
         seeds=tuple(_seeds(_text(row["seeds"]))), costs={_text(k): _number(v) for k, v in row["costs"].items()},
         marks=tuple(map(_text, row["marks"])),
+        protocol=_text(row.get("protocol", "")), started_from=_text(row.get("started_from", "")),
     )  # fmt: skip
     pairs = tuple(
         Pair(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 
 from dermae_bench.errors import brief
 from dermae_bench.report.contamination import Contamination, contamination
+from dermae_bench.report.data_sets import finished_others
 from dermae_bench.report.grids import grids
 from dermae_bench.report.pictures import curves, samples
 from dermae_bench.report.records import Boards, Record, Reported, RowInfo, Uncertainty, record_of
 from dermae_bench.report.reference import reference_rows
+from dermae_bench.report.starts import started_from
 from dermae_bench.report.timing import timings
 from dermae_bench.report.uncertainty import INTERVAL, Resamples, uncertainty
 from dermae_bench.store.artifacts import Store
@@ -24,6 +27,7 @@ from dermae_bench.suite.parts import Cell, FigurePlan, RowPlan
 from dermae_bench.suite.plugged import Cards
 from dermae_bench.suite.spec import Suite
 from dermae_bench.suite.stage import Stage
+from dermae_bench.suite.weights import Source, declared_corpora
 
 
 class Collector:
@@ -67,6 +71,7 @@ class Collector:
         details: dict[str, dict[str, Any]] = {}
         for row in self.rows:
             info, found = self._row(row)
+            info = replace(info, protocol=row.protocol, started_from=self._started_from(row))
             infos.append(replace(info, marks=(*info.marks, *seen.marks_of(row))) if seen is not None else info)
             records += found
             inside += self._subgroups(replace(row, names=info.names))
@@ -106,6 +111,14 @@ class Collector:
             warnings=tuple(self._warnings(prepared)),
             environment=environment(),
         )
+
+    def _started_from(self, row: RowPlan) -> str:
+        return started_from(self.known[0], self._declared, row) if self.known is not None else ""
+
+    @cached_property
+    def _declared(self) -> Mapping[str, Mapping[str, list[Source]]]:
+        assert self.known is not None
+        return declared_corpora(*self.known)
 
     def _contamination(self) -> Contamination | None:
         if self.known is None:
@@ -222,8 +235,9 @@ class Collector:
 
     @property
     def prepared_stage(self) -> Stage | None:
-        """The stage that prepares the data set, once it is finished."""
-        return next((s for s in self.stages if s.kind == "prepare" and self.manifest(s) is not None), None)
+        """The stage that prepares the suite's own data set, once it is finished."""
+        own = (stage for stage in self.stages if stage.kind == "prepare" and "only" not in stage.work)
+        return next((stage for stage in own if self.manifest(stage) is not None), None)
 
     def prepared(self) -> Mapping[str, Any]:
         """Facts of the prepared dataset; empty until it is there."""
@@ -233,6 +247,10 @@ class Collector:
     def _warnings(self, prepared: Mapping[str, Any]) -> list[str]:
         found = list(prepared.get("warnings", ()))
         found += [f"skipped: {name}" for name in prepared.get("skipped", ())]
+        for name, stage in finished_others(self).items():
+            other = self._summary(stage)
+            found += [f"{name}: {text}" for text in other["warnings"]]
+            found += [f"{name}: skipped: {image}" for image in other["skipped"]]
         found += self._small_floors()
         for stage in self.stages:
             manifest = self.manifest(stage)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermae_bench.report.escape import visible
+from dermae_bench.report.html import chart_files
 from dermae_bench.report.html.png import png, strip
 from dermae_bench.report.records import Boards, Figure, published
 
@@ -22,13 +23,14 @@ MARGIN, LINE_GAP, BAND_GAP = 8, 3, 14
 
 
 def pictures(boards: Boards) -> dict[str, bytes]:
-    """File name -> bytes: `figures/NAME.png`, and beside each its caption as text. Equal boards give equal bytes."""
-    return {
+    """File name -> bytes: `figures/NAME.png` or `.svg`, and beside each its caption as text; equal for equal boards."""
+    grids = {
         f"figures/{figure.name}{ending}": data
         for figure in published(boards).figures
         if figure.rows
         for ending, data in drawn(figure).items()
     }
+    return {**grids, **chart_files(boards)}
 
 
 def drawn(figure: Figure) -> dict[str, bytes]:

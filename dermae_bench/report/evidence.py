@@ -1,8 +1,8 @@
 """What a results folder keeps so that every number in it can be computed again, without the store.
 
 `predictions.parquet` has each set of answers once: the key of its stage, split, id, group, label, logits.
-`images.parquet` has the attributes of the images that were scored. `evidence.json` says which score was made from which
-answers, by which metrics, for which rows.
+`images.parquet` has the attributes of the images that were scored, those of other data sets too. `evidence.json` says
+which score was made from which answers, by which metrics, for which rows.
 """
 
 from __future__ import annotations
@@ -19,10 +19,20 @@ import numpy as np
 from dermae_bench import __version__
 from dermae_bench.bounded.tables import Kind, read_parquet
 from dermae_bench.bounded.texts import read_json
-from dermae_bench.durable import digest_file, digest_of, replacing
+from dermae_bench.durable import digest_file, replacing
 from dermae_bench.errors import DataError, UserError
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.measures import Predictions
+from dermae_bench.report.data_sets import (
+    ATTRIBUTE,
+    DataSet,
+    answered,
+    answers,
+    finished_others,
+    scored_images,
+    split_of,
+    summary_of,
+)
 from dermae_bench.report.escape import public
 from dermae_bench.report.listed import Written, write_changed
 from dermae_bench.report.records import Boards
@@ -41,9 +51,6 @@ VERSION = 1
 FILE = "evidence.json"
 PREDICTIONS = "predictions.parquet"
 IMAGES = "images.parquet"
-SCORED_SPLITS = ("val", "test")
-GENERATED = "generated"
-"""Stands for the split of answers to generated images, which a judge gave."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,29 +78,28 @@ def write_evidence(collector: Collector, boards: Boards, folder: Path, written: 
     Args:
         written: takes the digests of what was written.
     """
-    scores = list(_scores(collector))
+    scores, others = list(_scores(collector)), finished_others(collector)
     about: dict[str, Any] = {}
     tables = []
     for stage, manifest in _predictions(collector, scores):
-        tables.append(_table(collector, stage, manifest))
+        split = split_of(stage, manifest, others)
+        tables.append(answers(collector, stage, split))
         about[stage.key] = {
-            "name": stage.name,
-            "task": stage.work["model"]["task"],
-            "split": manifest.summary["images"][0].get("split", GENERATED),
-            "n": manifest.summary["n"],
-        }
+            "name": stage.name, "task": answered(stage.work), "split": split, "n": manifest.summary["n"],
+        }  # fmt: skip
     if tables:
         import pyarrow as pa
 
         _write_table(folder / PREDICTIONS, pa.concat_tables(tables).unify_dictionaries(), written)
-        _write_table(folder / IMAGES, _images(collector), written)
+        _write_table(folder / IMAGES, scored_images(collector, others), written)
     else:
         for name in (PREDICTIONS, IMAGES):
             (folder / name).unlink(missing_ok=True)
     text = {
         "version": VERSION,
         "dermae_bench": __version__,
-        "prepared": _prepared(collector),
+        "prepared": summary_of(collector, prepared) if (prepared := collector.prepared_stage) is not None else {},
+        "others": {name: summary_of(collector, stage) for name, stage in others.items()},
         "predictions": about,
         "scores": [asdict(score) for score in scores],
         "intervals": [
@@ -130,17 +136,6 @@ def _described(boards: Boards) -> dict[str, Any]:
     return {**plain, **{name: [asdict(item) for item in plain[name]] for name in ("rows", "reported")}}
 
 
-def _prepared(collector: Collector) -> dict[str, Any]:
-    """The summary of the prepared data set, with the digest that identities hold."""
-    stage = collector.prepared_stage
-    if stage is None:
-        return {}
-    manifest = collector.manifest(stage)
-    assert manifest is not None
-    pixels, split = manifest.files["images.npy"]["sha256"], manifest.summary["split_digest"]
-    return {"key": stage.key, "data": digest_of([pixels, split])[:16], **manifest.summary}
-
-
 def _scores(collector: Collector) -> Iterator[Score]:
     shown: dict[str, tuple[Stage, list[dict[str, Any]]]] = {}
     for row in collector.rows:
@@ -169,44 +164,6 @@ def _predictions(collector: Collector, scores: list[Score]) -> Iterator[tuple[St
         manifest = collector.manifest(stage) if stage.kind == "predict" and stage.key in wanted else None
         if manifest is not None:
             yield stage, manifest
-
-
-def _table(collector: Collector, stage: Stage, manifest: Manifest) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(collector.store.file(stage.kind, stage.key, PREDICTIONS))
-    values = np.stack([table.column(f"logit.{name}").to_numpy() for name in stage.work["model"]["task"]["classes"]], 1)
-    count = table.num_rows
-    return pa.table(
-        {
-            "predictions": pa.array([stage.key] * count).dictionary_encode(),
-            "split": pa.array([manifest.summary["images"][0].get("split", GENERATED)] * count).dictionary_encode(),
-            "id": table.column("id").combine_chunks().dictionary_encode(),
-            "group": table.column("group").combine_chunks().dictionary_encode(),
-            "label": table.column("label"),
-            "logits": pa.array(list(values.astype(np.float32)), type=pa.list_(pa.float32())),
-        }
-    )
-
-
-def _images(collector: Collector) -> pa.Table:
-    """Ids, splits and attributes of the images that scores were taken on."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    stage = collector.prepared_stage
-    assert stage is not None
-    table = pq.read_table(collector.store.file(stage.kind, stage.key, "table.parquet"))
-    kept = ["id", "group", "split", "label", *(name for name in table.column_names if name.startswith("attribute."))]
-    scored = pc.is_in(table.column("split"), value_set=_array(SCORED_SPLITS))
-    return table.select(kept).filter(scored)
-
-
-def _array(values: Any) -> Any:
-    import pyarrow as pa
-
-    return pa.array(list(values))
 
 
 ANSWER_COLUMNS: Mapping[str, Kind] = {
@@ -252,10 +209,37 @@ class Evidence:
         found: Mapping[str, Any] = self.about["prepared"]
         return found
 
+    @property
+    def others(self) -> Mapping[str, Mapping[str, Any]]:
+        """Name under `evaluate_on` -> the summary of that data set; older folders have none."""
+        found: Mapping[str, Mapping[str, Any]] = self.about.get("others", {})
+        return found
+
+    @cached_property
+    def sets(self) -> tuple[DataSet, ...]:
+        """The suite's own data set, then the others in the order of their names; of two names for one set the first."""
+        found = {str(about["key"]): DataSet(name, about) for name, about in sorted(self.others.items(), reverse=True)}
+        return (DataSet("", self.prepared), *sorted(found.values(), key=lambda its: its.name))
+
+    def set_of(self, key: str) -> DataSet:
+        """The data set that a prepare stage made.
+
+        Raises:
+            LookupError: no data set of this folder has this key.
+        """
+        found = next((its for its in self.sets if its.key == key), None)
+        if found is None:
+            raise LookupError(f"no data set here has the key {key[:40]}")
+        return found
+
+    def facts(self, score: Score) -> Mapping[str, Any]:
+        """The summary of the data set that a score was taken on."""
+        return self.set_of(score.inputs["prepare"]["key"]).about
+
     @cached_property
     def tasks(self) -> dict[str, Task]:
-        """Tasks of the data set by name."""
-        return {about["name"]: task_of(about) for about in self.prepared["tasks"]}
+        """Tasks of the suite's own data set by name."""
+        return self.sets[0].tasks
 
     @cached_property
     def _table(self) -> Mapping[str, Any]:
@@ -275,18 +259,23 @@ class Evidence:
         return {str(key): its for key, its in rows if len(its)}
 
     @cached_property
-    def attributes(self) -> Mapping[str, Mapping[str, str | float | None]]:
-        """Attribute -> image id -> value, of the images that were scored."""
+    def attributes(self) -> Mapping[str, Mapping[str, Mapping[str, str | float | None]]]:
+        """Split -> attribute -> image id -> value, of the images that were scored."""
         path = self.folder / IMAGES
         if not path.is_file():
             return {}
-        table = read_parquet(path, {"id": "text"}, beginning="attribute.")
-        ids = table.column("id").to_pylist()
-        names = [name for name in table.column_names if name.startswith("attribute.")]
-        return {
-            name.removeprefix("attribute."): dict(zip(ids, table.column(name).to_pylist(), strict=True))
-            for name in names
-        }
+        table = read_parquet(path, {"id": "text", "split": "text"}, beginning=ATTRIBUTE)
+        columns = {name: table.column(name).to_pylist() for name in table.column_names}
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for its in self.sets:
+            named = {name.removeprefix(its.prefix): values for name, values in columns.items()
+                     if name.startswith(its.prefix)}  # fmt: skip
+            for split in map(its.label, its.splits):
+                rows = [row for row, where in enumerate(columns["split"]) if where == split]
+                found[split] = {
+                    name: {columns["id"][row]: values[row] for row in rows} for name, values in named.items()
+                }
+        return found
 
     def has(self, key: str) -> bool:
         """Whether the answers of this predict stage are here."""
@@ -301,10 +290,11 @@ class Evidence:
         if not self.has(key):
             raise UserError(f"{self.folder / PREDICTIONS} holds no answers of {key}")
         rows = self._rows_of[key]
-        columns = {name: self._table[name].take(_array(rows)).to_pylist() for name in ("id", "group", "label")}
-        logits = self._table["logits"].take(_array(rows))
+        columns = {name: self._table[name].take(rows).to_pylist() for name in ("id", "group", "label")}
+        logits = self._table["logits"].take(rows)
         ids = columns["id"]
-        task = task_of(self.about["predictions"][key]["task"])
+        about = self.about["predictions"][key]
+        task = task_of(about["task"])
         classes = len(task.classes)
         # looked at before the numbers are taken out: a single row may hold a hundred million
         uniform = set(logits.value_lengths().unique().to_pylist()) == {classes}
@@ -317,13 +307,20 @@ class Evidence:
             groups=columns["group"],
             labels=np.asarray(columns["label"], dtype=np.int64),
             logits=logits.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(len(ids), classes),
-            attributes={name: [values.get(image) for image in ids] for name, values in self.attributes.items()},
+            attributes={
+                name: [values.get(image) for image in ids]
+                for name, values in self.attributes.get(about.get("split"), {}).items()
+            },
         )
 
     def scored(self, score: Score) -> Predictions:
         """What a score of predictions was taken on: of its task, with what the same model said of `val`."""
         found = self.predictions(score.inputs["predictions"]["key"])
+        task, other = task_of(score.work["task"]), score.work.get("other")
         if "validation" in score.inputs:
-            found = replace(found, validation=self.predictions(score.inputs["validation"]["key"]))
-        task = task_of(score.work["task"])
+            validation = self.predictions(score.inputs["validation"]["key"])
+            if other and validation.task.name != task.name:
+                # the answers are to this task already, those on `val` to what was trained
+                validation = derive(validation, task, {about["name"]: task_of(about) for about in other})
+            found = replace(found, validation=validation)
         return found if task.name == found.task.name else derive(found, task, self.tasks)

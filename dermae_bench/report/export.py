@@ -17,7 +17,7 @@ from dermae_bench.report.listed import Written, own_folder, write_changed, write
 from dermae_bench.report.markdown import contamination_markdown, markdown
 from dermae_bench.report.numbers import exact
 from dermae_bench.report.real_pictures import FOLDER as REAL_PICTURES
-from dermae_bench.report.records import published
+from dermae_bench.report.records import RowInfo, published
 from dermae_bench.report.subgroups import blocks
 from dermae_bench.report.terminal import terminal_table
 
@@ -130,6 +130,7 @@ def _board(boards: Boards, leaderboard: Table) -> dict[str, Any]:
         "rows": [
             {
                 "row": line.info.row, "names": dict(line.info.names), "kind": line.info.kind,
+                **_made(line.info),
                 "marks": list(line.info.marks), "status": line.info.status, "reason": line.info.reason,
                 "seeds": seeds_text(line.info), "costs": dict(line.info.costs),
                 "confusions": [dict(counts) for counts in line.info.confusions],
@@ -141,6 +142,12 @@ def _board(boards: Boards, leaderboard: Table) -> dict[str, Any]:
         "reported": [vars(item) for item in boards.reported if item.board == leaderboard.board],
         "warnings": list(boards.warnings),
     }  # fmt: skip
+
+
+def _made(info: RowInfo) -> dict[str, str]:
+    """How a row was made, where that is told."""
+    said = {"protocol": info.protocol, "started_from": info.started_from}
+    return said if any(said.values()) else {}
 
 
 def _json(value: Any) -> str:

@@ -7,7 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dermae_bench.report.board_file import BoardFile
 from dermae_bench.report.escape import latex as safe
-from dermae_bench.report.leaderboard import COST_HEADERS, SECTION, Cell, Line, MetricColumn, Table, seeds_text
+from dermae_bench.report.leaderboard import (
+    COST_HEADERS,
+    Cell,
+    Line,
+    MetricColumn,
+    Table,
+    name_columns,
+    name_text,
+    seeds_text,
+)
 from dermae_bench.report.numbers import cost, places_of, shown
 from dermae_bench.report.words import (
     apart_notes,
@@ -41,7 +50,7 @@ def latex_tables(board: BoardFile, *, whole: bool) -> str:
 
 def _section(board: BoardFile, section: str, lines: Sequence[Line], number: int, whole: bool) -> Iterator[str]:
     table = board.table
-    names = [name for name in table.names if name != SECTION[table.board]]
+    names = name_columns(table, lines)
     metrics, letters = columns_of(table, lines), apart_reasons(lines)
     signs = {column.key: _sign(i) for i, column in enumerate(metrics)}
     seeds = list(dict.fromkeys(seeds_text(line.info) for line in lines if line.info.kind == "measured"))
@@ -65,7 +74,7 @@ def _section(board: BoardFile, section: str, lines: Sequence[Line], number: int,
         if group != before:
             yield r"\midrule"
         before = group
-        named = [safe(line.info.names.get(name, "")) for name in names]
+        named = [safe(name_text(line.info, name)) for name in names]
         named[0] += "".join(f" ({safe(mark, 120)})" for mark in marks_of(line))
         cells = [
             _EMPTY if blank(table, line, column) else _cell(line.cells[column.key], places[column.key], letters)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dermae_bench.report.beside import Pair, paired
-from dermae_bench.report.ranking import OTHER_IDENTITY, SECTION, Cell, MetricColumn, column_of, section_of
+from dermae_bench.report.ranking import OTHER_IDENTITY, SECTION, TEST, Cell, MetricColumn, column_of, section_of
 from dermae_bench.report.records import Board, Boards, Curve, Figure, Kind, Record, Reported, RowInfo, Timing
 
 if TYPE_CHECKING:
@@ -47,6 +47,29 @@ NAMES: Mapping[Board, tuple[str, ...]] = {
 """What names a row of a board; further names of its rows follow in alphabetical order."""
 KINDS: tuple[Kind, ...] = ("measured", "reported", "floor")
 COSTS = ("gmacs", "parameters", "network-calls")
+
+
+STARTED = "started from"
+FACTS: Mapping[str, Callable[[RowInfo], str]] = {
+    "protocol": lambda info: info.protocol, STARTED: lambda info: info.started_from,
+}  # fmt: skip
+"""Column -> what a row says of how it was made."""
+USUAL = {"protocol": "trained", STARTED: "scratch"}
+"""What goes without saying: readers see a column of `FACTS` where any row says something else."""
+
+
+def name_columns(table: Table, lines: Sequence[Line]) -> list[str]:
+    """What names the rows of a section, and what they differ in by the way they were made."""
+    divides = (SECTION[table.board], TEST)
+    named = [name for name in table.names if name not in divides and any(line.info.names.get(name) for line in lines)]
+    first = [name for name in NAMES[table.board] if name not in divides]
+    facts = [name for name, of in FACTS.items() if any(of(line.info) not in ("", USUAL[name]) for line in lines)]
+    return [*first, *(name for name in named if name not in first), *facts]
+
+
+def name_text(info: RowInfo, column: str) -> str:
+    """What a row says in a column of `name_columns`."""
+    return FACTS[column](info) if column in FACTS else info.names.get(column, "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,8 +176,10 @@ def cells_of(leaderboard: Table) -> Iterator[list[Value]]:
     """Header and rows of the wide form: names, marks, the metrics with all that belongs to them, costs, status."""
     parts = ("", " low", " high", " error", " sd", " n", " rank", " apart", " identity")
     published = ("reported", "beside", "difference")
+    # boards from before there were such facts have no column of them
+    facts = FACTS if any(of(line.info) for line in leaderboard.lines for of in FACTS.values()) else {}
     yield [
-        *leaderboard.names, "kind", "marks",
+        *leaderboard.names, "kind", *facts, "marks",
         *(column.key + part for column in leaderboard.metrics for part in parts),
         *(f"{part}:{metric}" for metric in leaderboard.paired for part in published),
         *(COST_HEADERS.get(cost, cost) for cost in leaderboard.costs),
@@ -171,7 +196,8 @@ def cells_of(leaderboard: Table) -> Iterator[list[Value]]:
             pair = found.get(metric)
             values += [pair.value, pair.beside, pair.difference] if pair else [None, "", None]
         yield [
-            *(info.names.get(name, "") for name in leaderboard.names), info.kind, "; ".join(info.marks),
+            *(info.names.get(name, "") for name in leaderboard.names), info.kind,
+            *(of(info) for of in facts.values()), "; ".join(info.marks),
             *values,
             *(info.costs.get(cost) for cost in leaderboard.costs),
             seeds_text(info), info.status, info.reason or "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from dermae_bench.report.escape import markdown as safe
-from dermae_bench.report.leaderboard import SECTION, Boards, Cell, Line, Table, seeds_text
+from dermae_bench.report.leaderboard import Boards, Cell, Line, Table, name_columns, name_text, seeds_text
 from dermae_bench.report.numbers import cost, heading, interval, places_of, shown, spread
 from dermae_bench.report.words import (
     CONTAMINATION,
@@ -63,7 +63,7 @@ def contamination_markdown(boards: Boards) -> str:
 
 
 def _rows(table: Table, lines: Sequence[Line]) -> Iterator[str]:
-    names = [name for name in table.names if name != SECTION[table.board]]
+    names = name_columns(table, lines)
     metrics, letters = columns_of(table, lines), apart_reasons(lines)
     places = {column.key: places_of(line.cells[column.key].value for line in lines) for column in metrics}
     headings = ["rank", *names, *(heading(column) for column in metrics)]
@@ -75,7 +75,7 @@ def _rows(table: Table, lines: Sequence[Line]) -> Iterator[str]:
     yield _line(["---:", *["---"] * len(names), *["---:"] * numbers, "---", "---"])
     for line in lines:
         first = line.cells[table.metrics[0].key] if table.metrics else Cell()
-        named = [safe(line.info.names.get(name, "")) for name in names]
+        named = [safe(name_text(line.info, name)) for name in names]
         named[0] += "".join(f" ({safe(mark)})" for mark in marks_of(line))
         cells = [
             "-" if blank(table, line, column) else _cell(line.cells[column.key], places[column.key], letters)

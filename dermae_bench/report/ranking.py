@@ -77,8 +77,19 @@ class MetricColumn:
     """Whether publications alone have it."""
 
 
+TEST = "test"
+"""The name of the other data set that a row of the classifiers' board was scored on; others have no such name."""
+
+
 def section_of(row: RowInfo | Record) -> str:
-    return row.names.get(SECTION[row.board], "")
+    """What divides the board: the task, with the data set where it is not the suite's own; or the reference set."""
+    return named_section(row.board, row.names)
+
+
+def named_section(board: Board, names: Mapping[str, str]) -> str:
+    """The same, of the names alone."""
+    other = names.get(TEST, "") if board == "classifiers" else ""
+    return names.get(SECTION[board], "") + (f" on {other}" if other else "")
 
 
 def comparable(record: Record) -> dict[str, Any]:
@@ -198,7 +209,8 @@ def _rank(
 
 def _other(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """What sets one identity apart from another, in words."""
-    one, two = ({**item, **item["identity"]} for item in (mine, theirs))
+    # only what was not trained says how it came to its task
+    one, two = ({"training": "trained", **item, **item["identity"]} for item in (mine, theirs))
     fields = sorted(name for name in {*one, *two} - {"identity"} if one.get(name) != two.get(name))
     said = [f"{name} {_short(one.get(name))}, not {_short(two.get(name))}" for name in fields[:SHOWN]]
     said += [f"{len(fields) - SHOWN} more"] if len(fields) > SHOWN else []

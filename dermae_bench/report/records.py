@@ -101,6 +101,10 @@ class RowInfo:
     classes, columns decisions; and the name of a per-class number -> one value a class, None where it has none."""
     marks: tuple[str, ...] = ()
     """What a reader must see beside the name: leaky, derived, ..."""
+    protocol: str = ""
+    """How it came to its task: trained, linear-probe or zero-shot; "" of floors and publications."""
+    started_from: str = ""
+    """Where its weights began: scratch, our pretraining, external weights with their corpora; "" of the same."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -228,7 +232,11 @@ def published(boards: Boards) -> Boards:
 
     def row(info: RowInfo) -> RowInfo:
         return dataclasses.replace(
-            info, names=public(info.names), reason=public(info.reason), marks=tuple(public(info.marks))
+            info,
+            names=public(info.names),
+            reason=public(info.reason),
+            marks=tuple(public(info.marks)),
+            started_from=str(public(info.started_from)),
         )
 
     def record(item: Record) -> Record:

@@ -9,6 +9,7 @@ from typing import get_args
 
 from dermae_bench.bounded.texts import read_csv
 from dermae_bench.errors import DataError, DataMissing
+from dermae_bench.report.ranking import TEST
 from dermae_bench.report.records import Board, Record, Reported, RowInfo
 
 COLUMNS = ("board", "name", "detail", "task", "metric", "value", "n", "source")
@@ -23,8 +24,9 @@ def reference_rows(path: Path) -> tuple[list[RowInfo], list[Record], list[Report
     """Rows and numbers of a CSV with the columns `board,name,detail,task,metric,value,n,source[,beside,note]`.
 
     `name`, `detail` and `task` are those of the measured row that does the same: classifier, training set and task,
-    or generator and sampling. `n` may be empty where the publication does not tell it. `beside` is the measured
-    column the number is shown beside, with the difference; `note` says what to know before comparing.
+    or generator and sampling. A task `T on S` is T asked of the data set S of `evaluate_on`. `n` may be empty where
+    the publication does not tell it. `beside` is the measured column the number is shown beside, with the difference;
+    `note` says what to know before comparing.
 
     Raises:
         DataMissing: the file is not there.
@@ -70,7 +72,9 @@ def _read(line: dict[str, str]) -> Reported:
         raise ValueError(f"board must be one of {', '.join(get_args(Board))}, not {line['board'][:40]!r}")
     board: Board = "classifiers" if line["board"] == "classifiers" else "generators"
     if board == "classifiers":
-        names = {"classifier": line["name"], "train": line["detail"], "task": line["task"]}
+        task, _, test = line["task"].partition(" on ")
+        names = {"classifier": line["name"], "train": line["detail"], "task": task}
+        names |= {TEST: test} if test else {}
     else:
         names = {"generator": line["name"], "sampling": line["detail"], "against": ""}
     value = _finite(line["value"])

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from string import ascii_lowercase
 
 from dermae_bench.report.escape import fitted, visible, width_of
-from dermae_bench.report.leaderboard import SECTION, Board, Boards, Cell, Line, Pair, Table, table
+from dermae_bench.report.leaderboard import Board, Boards, Cell, Line, Pair, Table, name_columns, name_text, table
 from dermae_bench.report.numbers import ARROWS, interval, places_of, shown, signed
 from dermae_bench.report.records import published
 from dermae_bench.report.words import (
@@ -43,7 +43,7 @@ def terminal_table(boards: Boards, board: Board, width: int) -> str:
 
 
 def _section(leaderboard: Table, section: str, lines: Sequence[Line], width: int) -> str:
-    names = [name for name in leaderboard.names if name != SECTION[leaderboard.board]]
+    names = name_columns(leaderboard, lines)
     first = leaderboard.metrics[0].key if leaderboard.metrics else None
     letters = apart_reasons(lines)
     ranks = [place_text(line.cells[first], letters) or "-" if first else "-" for line in lines]
@@ -65,7 +65,7 @@ def _section(leaderboard: Table, section: str, lines: Sequence[Line], width: int
         out += _told(f"(also in {leaderboard.board}.csv: {', '.join(hidden)})", width, 1)
     for line in lines:
         if line.info.status != "ok":
-            name = " / ".join(line.info.names.get(name, "") for name in names)
+            name = " / ".join(name_text(line.info, name) for name in names)
             out += _told(visible(f"! {name}: {state(line)}", LONGEST_STATE), width, 2)
     for mark, letter in marks.items():
         out += _told(f"[{letter}] {mark}", width, 4)
@@ -108,7 +108,7 @@ def _beside(leaderboard: Table, lines: Sequence[Line], width: int) -> list[str]:
     lines = [line for line in lines if line.reported]
     if not lines:
         return []
-    names = [name for name in leaderboard.names if name != SECTION[leaderboard.board]]
+    names = name_columns(leaderboard, lines)
     columns = _named(names, lines, {})
     for metric in leaderboard.paired:
         pairs = [next((pair for pair in line.reported if pair.metric == metric), None) for line in lines]
@@ -143,7 +143,7 @@ def _sum(line: Line, pair: Pair) -> str:
 def _named(names: Sequence[str], lines: Sequence[Line], marks: Mapping[str, str]) -> list[Column]:
     columns: list[Column] = []
     for index, name in enumerate(names):
-        texts = [line.info.names.get(name, "") + (_suffix(line, marks) if index == 0 else "") for line in lines]
+        texts = [name_text(line.info, name) + (_suffix(line, marks) if index == 0 else "") for line in lines]
         columns.append((name, [visible(text) for text in texts], False))
     return columns
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dermae_bench.plugin.checking import Finding
 from dermae_bench.suite.lineage import Lineage
-from dermae_bench.suite.places import specs
+from dermae_bench.suite.places import SPLITS, specs
 
 Seen = tuple[frozenset[str], frozenset[str]]
 """(real splits, generators)."""
@@ -74,6 +74,60 @@ def _spec(suite: Mapping[str, Any], section: str, name: Any) -> Mapping[str, Any
     held = suite.get(section)
     entry = held.get(name) if isinstance(held, dict) and isinstance(name, str) else None
     return entry if isinstance(entry, dict) else None
+
+
+def behind_extractor(suite: Mapping[str, Any], name: str) -> Seen:
+    """Everything that an extractor learnt from or was chosen on in this suite; nothing for one that is a plugin."""
+    source = (suite["extractors"][name] or {}).get("from")
+    if not isinstance(source, Mapping):
+        return frozenset(), frozenset()
+    splits, generators = behind_classifier(suite, str(source["classifier"]), source["train"])
+    return splits | _selected(suite, source["classifier"]), generators
+
+
+def extractor_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
+    """Extractors that have seen what they compare: images that generators are measured to, or generated ones.
+
+    A network recognises what it was fitted on: its features of those images are another distribution than those of
+    unseen ones, and a distance to them is no distance between generated and real images.
+    """
+    for at, entry in specs(suite, "extractors"):
+        source = entry.get("from")
+        if not isinstance(source, dict) or _spec(suite, "classifiers", source.get("classifier")) is None:
+            continue
+        place, train = (*at, "from", "train"), source.get("train")
+        if not isinstance(train, str):
+            # told as such elsewhere
+            continue
+        splits, generators = behind_extractor(suite, str(at[-1]))
+        if generators:
+            message = (
+                f"an extractor may only have seen real images; this one learns from samples of {_names(generators)}"
+            )
+            yield Finding(place, message, "train: train")
+        for row, line in specs(suite, "generator_rows"):
+            against = line.get("against")
+            if against in splits and _asked(suite, str(at[-1])):
+                message = f"extractor {at[-1]!r} was fitted on {against!r}, which these rows are measured to"
+                free = [split for split in SPLITS if split not in splits]
+                yield Finding(
+                    (*row, "against"), message, f"measure to images it never saw: {_names(free) or 'none left'}"
+                )
+
+
+def _selected(suite: Mapping[str, Any], classifier: Any) -> frozenset[str]:
+    """`val`, where the weights of a classifier are chosen on it."""
+    entry = _spec(suite, "classifiers", classifier) or {}
+    budget = _spec(suite, "budgets", entry.get("budget")) or {}
+    return frozenset({"val"} if str(budget.get("select", "last")).startswith("best:") else ())
+
+
+def _asked(suite: Mapping[str, Any], extractor: str) -> bool:
+    return any(entry.get("extractor") == extractor for _, entry in specs(suite, "sample_metrics"))
+
+
+def _names(found: Iterable[str]) -> str:
+    return ", ".join(sorted(found))
 
 
 def judge_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:

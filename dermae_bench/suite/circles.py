@@ -27,6 +27,13 @@ def edges_of(suite: Mapping[str, Any]) -> dict[Key, list[Key]]:
     for section in ("generators", "pretrained"):
         for at, entry in specs(suite, section):
             edges[section, str(at[1])] = images(entry.get("images"))
+    for at, entry in specs(suite, "extractors"):
+        source = entry.get("from")
+        if isinstance(source, dict):
+            edges["extractors", str(at[1])] = [
+                ("classifiers", str(source.get("classifier"))),
+                *images(source.get("train")),
+            ]
     for at, entry in specs(suite, "classifiers"):
         found: list[tuple[str, Any]] = [("pretrained", entry.get("init"))]
         for key, section in (("teacher", "classifiers"), ("from", "generators")):

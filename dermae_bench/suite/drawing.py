@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dermae_bench.errors import UserError
 from dermae_bench.plugin.checking import check
+from dermae_bench.suite.keys import harness_digests
 from dermae_bench.suite.lineage import reaches
 from dermae_bench.suite.parts import FigurePlan, SeedContext, names_of, sample_batch
 from dermae_bench.suite.spec import SamplesSpec
@@ -54,7 +55,11 @@ class Drawing:
 
     def samples(self, spec: SamplesSpec, seeds: SeedContext) -> Stage:
         """Images drawn from a generator, once per (generator, seed, sampling, amount)."""
-        amount = f"count={spec.count}" if spec.count else f"per-class={spec.per_class}"
+        # a share of `train` is a number like any other: whoever asks for it in another way gets the same images
+        count = self.amount(spec) if spec.ratio is not None else spec.count
+        if spec.ratio is not None and self.counts is not None and not count:
+            raise UserError(f"{spec.ratio} images of {spec.samples!r} for each of `train` are none")
+        amount = f"count={count}" if spec.per_class is None else f"per-class={spec.per_class}"
         if spec.per_class is not None:
             self._refuse_unseen(spec.samples)
         if spec.per_class == "balance" and self.counts is not None and self.amount(spec) == 0:
@@ -62,8 +67,12 @@ class Drawing:
                 f"there is nothing to sample from {spec.samples!r}: every class is already as frequent as the largest",
                 hint="remove `per_class: balance`, or write how many of each class",
             )
-        asked = {"count": spec.count, "per_class": spec.per_class, "columns": None}
-        return self._sample(spec.samples, spec.sampling, seeds, asked, amount, self.amount(spec))
+        asked: dict[str, Any] = {"count": count, "per_class": spec.per_class, "columns": None}
+        if spec.even:
+            asked["even"] = True
+            amount += ",even"
+            self._refuse_unseen(spec.samples)
+        return self._sample(spec.samples, spec.sampling, seeds, asked, amount, self.amount(spec), spec.captions)
 
     def figures(self) -> list[FigurePlan]:
         """The grids of the suite, from the first generator seed."""
@@ -76,7 +85,8 @@ class Drawing:
                 lines = len(self.classes(generator)) or 1
                 asked = {"count": None, "per_class": None, "columns": spec.columns}
                 amount = f"columns={spec.columns}"
-                stage = self._sample(generator, spec.sampling, seeds, asked, amount, lines * spec.columns)
+                total = lines * spec.columns
+                stage = self._sample(generator, spec.sampling, seeds, asked, amount, total, spec.captions)
                 rows.append((generator, self.describe(generator, spec.sampling), stage))
             found.append(FigurePlan(name=name, columns=spec.columns, rows=tuple(rows)))
         return found
@@ -90,6 +100,8 @@ class Drawing:
         """Images of a sample set; 0 while it cannot be known (`balance` without the data)."""
         if spec.count is not None:
             return spec.count
+        if spec.ratio is not None:
+            return round(spec.ratio * self.size("train"))
         classes = self.classes(spec.samples)
         if isinstance(spec.per_class, int):
             return spec.per_class * len(classes)
@@ -136,10 +148,18 @@ class Drawing:
         asked: Mapping[str, Any],
         words: str,
         amount: int,
+        captions: str | None = None,
     ) -> Stage:
         generator = self.suite.generators[name]
-        self.drawn.setdefault((name, self.describe(name, own)), own)
-        train = self.plan.generator(name, seeds)
+        fitted = self.plan.fitted_generator(name)
+        if fitted:
+            self.drawn.setdefault((name, self.describe(name, own)), own)
+        else:
+            # images that were made elsewhere are the same under every seed
+            seeds = SeedContext(generator=self.suite.seeds.generator[0])
+        inputs = {"train": self.plan.generator(name, seeds)} if fitted else {}
+        said = self.plan.captions(name, captions)
+        words += f",captions={captions}" if captions is not None else ""
         work, hashed, card = self.plan.model("generator", generator.plugin, generator.params, generator.task)
         common = {
             "sampling": self.sampling(name, own),
@@ -150,14 +170,19 @@ class Drawing:
             "precision": self.suite.precision,
             "threads": self.suite.threads,
         }
+        if not fitted:
+            # their pixels are decoded and resized where they are asked for
+            common["decoding"] = dict(harness_digests("prepare"))
         how = self.describe(name, own).replace(" ", ",")
         return self.plan.add(
             "sample",
             f"sample/{name}/{how}{',' if how else ''}{words}/seed={seeds.generator}",
-            {"model": work, **common},
-            None if hashed is None else {"model": hashed, **common},
+            {"model": work, **common, **({"captions": said[0]} if said else {})},
+            None
+            if hashed is None or (said is not None and said[1] is None)
+            else {"model": hashed, **common, **({"captions": said[1]} if said else {})},
             [card],
-            {"train": train, "prepare": self.plan.prepare()},
+            {**inputs, "prepare": self.plan.prepare()},
             disk_bytes=amount * 3 * self.plan.image_size**2,
             steps=amount,
         )

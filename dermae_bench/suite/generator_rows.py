@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from dermae_bench.errors import UserError
 from dermae_bench.plugin.catalog import Card
-from dermae_bench.suite.behind import behind_generator
+from dermae_bench.suite.behind import behind_extractor, behind_generator
+from dermae_bench.suite.given import EXTERNAL, TRAINED
 from dermae_bench.suite.known import BY_CLASS
 from dermae_bench.suite.measuring import PLANNED
 from dermae_bench.suite.parts import Cell, RowPlan, SeedContext, names_of, row_id
@@ -66,6 +67,8 @@ class GeneratorRows:
         """(generator, sampling) -> its cost stage."""
         for line in self.suite.generator_rows:
             for name, sampling in product(names_of(line.samples), _samplings(line)):
+                if not self.plan.fitted_generator(name):
+                    continue
                 yield (name, self.plan.drawing.describe(name, sampling)), self.classifiers.sample_cost(name, sampling)
 
     def rows(self, costs: Mapping[Any, Stage]) -> Iterator[RowPlan]:
@@ -77,15 +80,25 @@ class GeneratorRows:
     def _generator_rows(self, line: GeneratorRow, costs: Mapping[Any, Stage]) -> Iterator[RowPlan]:
         for name, own in product(names_of(line.samples), _samplings(line)):
             sampling = self.plan.drawing.describe(name, own)
-            names = {"generator": name, "sampling": sampling, "against": line.against, "n": str(line.count)}
-            spec = SamplesSpec(samples=name, count=line.count, sampling=own)
-            cells = [self._generator_cell(name, spec, line.against, seed) for seed in self.suite.seeds.generator]
-            cost = costs.get((name, sampling))
-            yield RowPlan(
-                board="generators", row=row_id(names), names=names, kind="measured", cells=tuple(cells), cost=cost
-            )
+            spec = SamplesSpec(samples=name, count=line.count, sampling=own, captions=line.captions)
+            fitted = self.plan.fitted_generator(name)
+            seeds = self.suite.seeds.generator if fitted else self.suite.seeds.generator[:1]
+            for n in _amounts(line):
+                limit = None if n == line.count else n
+                names = {"generator": name, "sampling": sampling, "against": line.against, "n": str(n)}
+                names |= {"captions": line.captions} if line.captions is not None else {}
+                yield RowPlan(
+                    board="generators",
+                    row=row_id(names),
+                    names=names,
+                    kind="measured",
+                    cells=tuple(self._generator_cell(name, spec, line.against, seed, limit) for seed in seeds),
+                    cost=costs.get((name, sampling)),
+                    protocol=TRAINED if fitted else EXTERNAL,
+                )
 
-    def _generator_cell(self, name: str, spec: SamplesSpec, against: str, seed: int) -> Cell:
+    def _generator_cell(self, name: str, spec: SamplesSpec, against: str, seed: int, limit: int | None) -> Cell:
+        fitted = self.plan.fitted_generator(name)
         seeds = SeedContext(generator=seed)
         samples = self.plan.drawing.samples(spec, seeds)
         task = self.suite.generators[name].task
@@ -97,10 +110,16 @@ class GeneratorRows:
             training=tuple({"split": split} for split in SPLITS if split in seen),
             held_out="+".join(_unseen(seen | {against})),
             task=task,
+            limit=limit,
         )
         scores = self.distances(sides)
+        if limit is not None:
+            # what a judge says of some of the images is what it says of all, less surely
+            return Cell(seeds={"generator": seed} if fitted else {}, scores=tuple(scores), samples=samples)
         scores += [score for metric in self.suite.sample_metrics if (score := self._agreement(metric, task, samples))]
         scores += [score for metric in self.suite.sample_metrics if (score := self._cas(metric, task, spec, seeds))]
+        if not fitted:
+            return Cell(seeds={}, scores=tuple(scores), samples=samples)
         model = self.plan.generator(name, seeds)
         return Cell(seeds={"generator": seed}, scores=tuple(scores), models=(model,), samples=samples)
 
@@ -163,18 +182,25 @@ class GeneratorRows:
         self, extractor: str, spec: Sequence[Mapping[str, Any]], inputs: Mapping[str, Stage], limit: int | None
     ) -> Stage:
         """Features of one image set; those of whole splits keep their mean and covariance ready."""
-        about = self.suite.extractors[extractor]
-        card = self.plan.catalog.card("extractor", about.plugin)
-        hashed = self.plan.hashed(about.params, card)
         ready = limit is None and all("split" in item for item in spec)
         common = {"images": list(spec), "limit": limit, "threads": self.suite.threads, "moments": ready}
-        work = {
-            "extractor": {"plugin": card.name, "params": self.plan.identities.absolute(about.params, card.params)},
-            **common,
-        }
-        known = None if hashed is None else {"extractor": {"plugin": card.name, "params": hashed}, **common}
+        about = self.suite.extractors[extractor]
+        inputs = {"prepare": self.plan.prepare(), **inputs}
         name = f"extract/{extractor}/{_label(spec, inputs.get('samples0'))}" + (f"/n={limit}" if limit else "")
-        return self.plan.add("extract", name, work, known, [card], {"prepare": self.plan.prepare(), **inputs})
+        if about.from_ is not None:
+            task = about.from_.task or self.suite.tasks[0]
+            seeds = SeedContext(classifier=self.suite.seeds.classifier[0], pretrain=self.suite.seeds.pretrain[0])
+            inputs["train"] = self.plan.classifier(about.from_.classifier, about.from_.train, task, seeds)
+            model, hashed, card = self.plan.classifier_model(about.from_.classifier, task)
+            parts = None if hashed is None else {"extractor": {"model": hashed}, **common}
+            return self.plan.add("extract", name, {"extractor": {"model": model}, **common}, parts, [card], inputs)
+        assert about.plugin is not None
+        card = self.plan.catalog.card("extractor", about.plugin)
+        hashed = self.plan.hashed(about.params, card)
+        params = self.plan.identities.absolute(about.params, card.params)
+        known = None if hashed is None else {"extractor": {"plugin": card.name, "params": hashed}, **common}
+        work = {"extractor": {"plugin": card.name, "params": params}, **common}
+        return self.plan.add("extract", name, work, known, [card], inputs)
 
     # -- what classifiers say --------------------------------------------------------------------------------------
 
@@ -234,17 +260,22 @@ class GeneratorRows:
         return found
 
     def _held_out(self, against: str, count: int) -> list[str]:
-        """Splits that neither the generators of these rows nor the reference have seen; with none there is no floor."""
-        seen = {against}
+        """Splits that neither the generators of these rows nor the reference have seen; with none there is no floor.
+
+        Nor has an extractor learnt from them: it would recognise these images, and none of the others.
+        """
+        resolved = self.classifiers.resolved
+        asked = {metric.extractor for metric in self.suite.sample_metrics if metric.extractor is not None}
+        seen = {against}.union(*(behind_extractor(resolved, name)[0] for name in asked))
         for line in self.suite.generator_rows:
-            if (line.against, line.count) == (against, count):
+            if line.against == against and count in _amounts(line):
                 for name in names_of(line.samples):
-                    seen |= behind_generator(self.classifiers.resolved, name)[0]
+                    seen |= behind_generator(resolved, name)[0]
         return _unseen(seen)
 
     def _one_task(self, against: str, count: int) -> str | None:
         """The task of the conditional generators of these rows; None where they have none, or several."""
-        lines = [line for line in self.suite.generator_rows if (line.against, line.count) == (against, count)]
+        lines = [line for line in self.suite.generator_rows if line.against == against and count in _amounts(line)]
         tasks = {self.suite.generators[name].task for line in lines for name in names_of(line.samples)} - {None}
         return tasks.pop() if len(tasks) == 1 else None
 
@@ -252,7 +283,8 @@ class GeneratorRows:
         """Real images the generators never saw, and uniform noise: between them a distance has a meaning."""
         if not self.suite.sample_metrics:
             return
-        for against, count in dict.fromkeys((line.against, line.count) for line in self.suite.generator_rows):
+        wanted = [(line.against, n) for line in self.suite.generator_rows for n in _amounts(line)]
+        for against, count in dict.fromkeys(wanted):
             held_out = "+".join(self._held_out(against, count))
             floors = [Sides(generated=({"noise": "uniform"},), against=against, limit=count)]
             if held_out:
@@ -299,6 +331,11 @@ def _label(spec: Sequence[Mapping[str, Any]], samples: Stage | None) -> str:
 def _samplings(line: GeneratorRow) -> list[Mapping[str, Any] | None]:
     """The samplings of an entry: its own, several, or None for the generators' own."""
     return list(line.sampling) if isinstance(line.sampling, tuple) else [line.sampling]
+
+
+def _amounts(line: GeneratorRow) -> list[int]:
+    """How many images the rows of an entry are scored over."""
+    return list(dict.fromkeys((*sorted(line.subsets), line.count)))
 
 
 def _unseen(seen: AbstractSet[str]) -> list[str]:

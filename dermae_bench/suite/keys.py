@@ -19,10 +19,12 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 
 SHARED = (
     "execute/stages/common.py",
+    "execute/stages/outputs.py",
     "plugin/images.py",
     "plugin/data.py",
     "plugin/weights.py",
     "plugin/unpickling.py",
+    "scoring/choosing.py",
     "scoring/labels.py",
 )
 """Harness sources that decide how any stage reads images and labels."""
@@ -39,6 +41,7 @@ HARNESS: Mapping[str, tuple[str, ...]] = {
     ),
     "train": (
         "execute/stages/train.py",
+        "execute/stages/captions.py",
         "execute/stages/teaching.py",
         "execute/stages/logits.py",
         "execute/run.py",
@@ -47,20 +50,24 @@ HARNESS: Mapping[str, tuple[str, ...]] = {
         "execute/steps.py",
         "execute/averaging.py",
         "plugin/contracts.py",
+        "plugin/given.py",
         "plugin/noise.py",
         "plugin/schedules.py",
         *SHARED,
     ),
     "sample": (
         "execute/stages/sample.py",
+        "execute/stages/captions.py",
         "execute/blocks.py",
         "execute/steps.py",
         "plugin/noise.py",
         "plugin/contracts.py",
+        "plugin/given.py",
         *SHARED,
     ),
     "extract": (
         "execute/stages/extract.py",
+        "execute/stages/finetuned.py",
         "execute/blocks.py",
         "plugin/extractor.py",
         "plugin/moments.py",
@@ -70,7 +77,9 @@ HARNESS: Mapping[str, tuple[str, ...]] = {
         "execute/stages/predict.py",
         "execute/stages/logits.py",
         "execute/blocks.py",
+        "scoring/deriving.py",
         "plugin/contracts.py",
+        "plugin/given.py",
         *SHARED,
     ),
     "score": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from string import Formatter
 from typing import Any, Literal, Protocol
 
 from dermae_bench.plugin.catalog import Card
@@ -10,7 +11,7 @@ from dermae_bench.plugin.checking import Finding, Path, suggestion
 from dermae_bench.suite.lineage import Tasks
 from dermae_bench.suite.measuring import PLANNED, prediction_metrics
 from dermae_bench.suite.parts import names_of
-from dermae_bench.suite.places import entries
+from dermae_bench.suite.places import chosen_in, entries
 
 Attributes = Mapping[str, Literal["number", "text"]]
 """Name -> what its values are."""
@@ -26,7 +27,11 @@ class Cards(Protocol):
 
 
 def data_findings(
-    suite: Mapping[str, Any], cards: Cards, tasks: Tasks | None, attributes: Attributes | None
+    suite: Mapping[str, Any],
+    cards: Cards,
+    tasks: Tasks | None,
+    attributes: Attributes | None,
+    counts: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Iterator[Finding]:
     """What the images cannot give.
 
@@ -34,8 +39,10 @@ def data_findings(
         suite: normalised JSON of a suite that passed all other checks.
         tasks: None where the data that tell them are missing.
         attributes: likewise.
+        counts: images of each class by split, or None where there are no data to count.
     """
     yield from _conditional(suite)
+    yield from _too_many(suite, counts or {})
     if tasks is not None:
         yield from _positives(suite, cards, tasks)
     if attributes is not None:
@@ -44,6 +51,58 @@ def data_findings(
         for at, entry in entries(suite, "sample_metrics"):
             if entry["by"] is not None and entry["by"] != BY_CLASS:
                 yield from _attribute(entry["by"], (*at, "by"), attributes)
+        yield from _said(suite, attributes)
+
+
+def _too_many(suite: Mapping[str, Any], counts: Mapping[str, Mapping[str, int]]) -> Iterator[Finding]:
+    """More real images than a split has."""
+    for at, part in chosen_in(suite):
+        there = sum(counts.get(part["from"], {}).values())
+        if part["count"] is not None and 0 < there < part["count"]:
+            message = f"{part['count']:,} images are asked for, but {part['from']!r} has {there:,}"
+            yield Finding((*at, "count"), message, "ask for fewer, or for all of them")
+
+
+def _said(suite: Mapping[str, Any], attributes: Attributes) -> Iterator[Finding]:
+    """Attributes that captions name, and that the images do not have."""
+    for at, entry in entries(suite, "captions"):
+        fields = [name for _, name, *_ in Formatter().parse(entry["template"] or "") if name is not None]
+        for name in dict.fromkeys(fields):
+            if name != "label" and name not in attributes:
+                hint = suggestion(name, ["label", *attributes], "fields")
+                yield Finding((*at, "template"), f"the images have no attribute {name!r}", hint)
+
+
+def same_question(own: Mapping[str, Any], other: Mapping[str, Mapping[str, Any]] | None, task: str) -> bool:
+    """Whether another data set has a task of this name, the same classes in any order, and the same positive one."""
+    found = (other or {}).get(task)
+    return (
+        found is not None
+        and sorted(found["classes"]) == sorted(own["classes"])
+        and found["positive"] == own["positive"]
+    )
+
+
+def other_findings(
+    suite: Mapping[str, Any],
+    tasks: Tasks | None,
+    others: Mapping[str, tuple[Tasks | None, Attributes | None]],
+) -> Iterator[Finding]:
+    """Sets under `evaluate_on` that answer no task of the suite, or lack an attribute.
+
+    Args:
+        others: name -> its tasks and attributes, None where the data that tell them are missing.
+    """
+    for name, (its, attributes) in others.items():
+        at: Path = ("evaluate_on", name)
+        wanted = {task: tasks[task] for task in suite["tasks"]} if tasks is not None else {}
+        if wanted and its is not None and not any(same_question(own, its, task) for task, own in wanted.items()):
+            said = "; ".join(f"{task}: {', '.join(about['classes'])}" for task, about in its.items())
+            message = f"{name!r} answers no task of this suite with the same classes"
+            yield Finding(at, message, f"its tasks are {said}", on_key=True)
+        if attributes is not None:
+            for number, asked in enumerate(suite["evaluate_on"][name]["subgroups"]):
+                yield from _attribute(asked, (*at, "subgroups", number), attributes)
 
 
 def _conditional(suite: Mapping[str, Any]) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from dermae_bench.plugin.checking import Finding, Path, suggestion
 from dermae_bench.suite.circles import inner_first
-from dermae_bench.suite.places import SPLITS, specs, texts
+from dermae_bench.suite.places import SPLITS, asked_of, chosen_in, specs, texts
 
 Tasks = Mapping[str, Mapping[str, Any]]
 """Task name -> at least `parent`: the name of the task that its map starts from, None for the root."""
@@ -46,7 +46,7 @@ class Lineage:
     @cached_property
     def _splits(self) -> Mapping[str, tuple[str, ...]]:
         """Image set -> the real splits that it holds, each named twice at most."""
-        held = {name: [inner for _, inner in texts(entry, ())] for name, entry in self.sets.items()}
+        held = {name: [*(inner for _, inner in texts(entry, ())), *_real(entry)] for name, entry in self.sets.items()}
         found: dict[str, tuple[str, ...]] = {}
         for name in inner_first(held):
             counts: Counter[str] = Counter()
@@ -71,6 +71,7 @@ class Lineage:
                 splits.add(current)
                 continue
             entry = self.sets.get(current)
+            splits.update(_real(entry))
             for part in entry if isinstance(entry, list) else [entry]:
                 if isinstance(part, dict) and isinstance(part.get("samples"), str):
                     samples.add((part["samples"], part.get("labels") == "teacher"))
@@ -106,6 +107,12 @@ class Lineage:
         """The generator that a classifier's `from:` names, where it is one of the suite."""
         name = source.get("generator")
         return name if isinstance(name, str) and isinstance(self.generators.get(name), dict) else None
+
+
+def _real(entry: Any) -> list[str]:
+    """Real splits of which an image set takes some images."""
+    parts = entry if isinstance(entry, list) else [entry]
+    return [part["from"] for part in parts if isinstance(part, dict) and part.get("from") in SPLITS]
 
 
 def reaches(tasks: Tasks, source: str | None, target: str) -> bool:
@@ -152,7 +159,7 @@ def lineage_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
     uses: list[tuple[Path, Any]] = []
     for section, key in (("generators", "images"), ("pretrained", "images"), ("rows", "train")):
         uses += [((*at, key), entry.get(key)) for at, entry in specs(suite, section)]
-    for section, key in (("classifiers", "teacher"), ("sample_metrics", "judge")):
+    for section, key in (("classifiers", "teacher"), ("sample_metrics", "judge"), ("extractors", "from")):
         pairs = [((*at, key), entry.get(key)) for at, entry in specs(suite, section)]
         uses += [((*at, "train"), pair.get("train")) for at, pair in pairs if isinstance(pair, dict)]
     for at, names in uses:
@@ -175,9 +182,15 @@ def task_findings(suite: Mapping[str, Any], tasks: Tasks) -> Iterator[Finding]:
     """Tasks that do not exist, and image sets without the labels that a use of them needs."""
     lineage = Lineage(suite)
     places: list[tuple[Path, str]] = list(texts(suite.get("tasks"), ("tasks",)))
-    for section, key in (("generators", "task"), ("classifiers", "derive")):
+    for section, key in (("generators", "task"), ("classifiers", "derive"), ("captions", "task")):
         for at, entry in specs(suite, section):
             places += texts(entry.get(key), (*at, key))
+    for at, part in chosen_in(suite):
+        places += texts(part.get("task"), (*at, "task"))
+    for at, entry in specs(suite, "extractors"):
+        source = entry.get("from")
+        places += texts(source.get("task"), (*at, "from", "task")) if isinstance(source, dict) else []
+    yield from _words(suite, tasks)
     for at, name in places:
         if name not in tasks:
             yield Finding(at, f"the dataset has no task {name!r}", suggestion(name, tasks, "tasks"))
@@ -194,6 +207,19 @@ def task_findings(suite: Mapping[str, Any], tasks: Tasks) -> Iterator[Finding]:
         for _, name in texts(row.get("classifiers"), ()):
             if isinstance(known.get(name), dict):
                 yield from _row(lineage, tasks, at, row, name, known)
+
+
+def _words(suite: Mapping[str, Any], tasks: Tasks) -> Iterator[Finding]:
+    """Words of captions for classes that no task has whose labels they say."""
+    for at, entry in specs(suite, "captions"):
+        own, words = entry.get("task"), entry.get("words")
+        asked = [own] if own is not None else [user.get("task") for _, user in asked_of(suite, str(at[-1]))]
+        known = [tasks[name] for name in asked if isinstance(name, str) and name in tasks]
+        classes = [name for task in known for name in task["classes"]]
+        for name in words if isinstance(words, dict) and known else ():
+            if name not in classes:
+                hint = suggestion(name, classes, "classes")
+                yield Finding((*at, "words", name), f"there is no class {name!r}", hint, on_key=True)
 
 
 def _derived(lineage: Lineage, tasks: Tasks) -> Iterator[Finding]:

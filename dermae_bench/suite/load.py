@@ -13,15 +13,17 @@ from dermae_bench.durable import digest_file, digest_of
 from dermae_bench.errors import DataMissing, PluginError, Problem, SuiteError
 from dermae_bench.plugin.checking import Finding, check, near, paths_in, shown, suggestion
 from dermae_bench.plugin.params import build, schema_of
-from dermae_bench.suite.behind import judge_findings
+from dermae_bench.suite.behind import extractor_findings, judge_findings
 from dermae_bench.suite.circles import circle_findings
 from dermae_bench.suite.extent import extent_findings
 from dermae_bench.suite.lineage import Tasks, lineage_findings, task_findings
 from dermae_bench.suite.merge import with_preset, with_setting
-from dermae_bench.suite.names import NAME, name_findings
+from dermae_bench.suite.names import NAME, duplicate_rows, name_findings
+from dermae_bench.suite.places import specs
 from dermae_bench.suite.plugged import Cards, Plugged
 from dermae_bench.suite.resources import resource_findings
 from dermae_bench.suite.spec import RESERVED, Suite
+from dermae_bench.suite.sweeps import Origins, expand, sweep_findings
 from dermae_bench.suite.weights import absolute, content_findings, resolve_names, weights_paths
 from dermae_bench.suite.yaml import Node, read_file
 
@@ -67,10 +69,12 @@ class LoadedSuite:
     """Of what `--set` changed besides paths; see `settings_digest`."""
     root: Node
     """Merged values with their places."""
+    origins: Origins
+    """Where the rows and image sets that sweeps made stand in the file."""
 
     def problem(self, at: At, message: str, hint: str | None = None, *, on_key: bool = False) -> Problem:
         """A problem found later, at the place of a value in the user's file."""
-        return _problem(self.root, Finding(at, message, hint, on_key))
+        return _problem(self.root, self.origins.at_home(Finding(at, message, hint, on_key)))
 
 
 def load_suite(
@@ -103,7 +107,8 @@ def load_suite(
     for setting in sets:
         merged, more = with_setting(merged, setting)
         problems += more
-    resolved, findings = _typed(merged)
+    resolved, findings, origins = _typed(merged)
+    told = len(findings)
     findings += [*_some(name_findings(resolved)), *resource_findings(resolved)]
     circles = _some(circle_findings(resolved))
     too_much = extent_findings(resolved, bool(circles))
@@ -111,12 +116,22 @@ def load_suite(
     given: list[tuple[At, str, str]] = []
     if not too_much:
         # what follows takes time in proportion to what the suite asks for
-        findings += [] if circles else [*_some(lineage_findings(resolved)), *_some(judge_findings(resolved))]
+        findings += (
+            []
+            if circles
+            else [
+                *_some(lineage_findings(resolved)),
+                *_some(judge_findings(resolved)),
+                *_some(extractor_findings(resolved)),
+            ]
+        )
         given = _plug(resolved, catalog, findings)
         unopenable = list(_unopenable(given))
         findings += unopenable or list(content_findings(resolved, file_digest))
         if tasks_of is not None and not circles:
             findings += _tasks(resolved, findings, tasks_of)
+    # what was found before sweeps became rows stands at its place already
+    findings[told:] = [origins.at_home(finding) for finding in findings[told:]]
     problems += [_problem(merged, finding) for finding in findings]
     if problems:
         # without its dataset nobody knows the tasks of a suite
@@ -124,7 +139,7 @@ def load_suite(
         raise SuiteError(_sorted(problems, [str(path), *(f"--set {setting}" for setting in sets)]), more=behind)
     digest = _digest(base, catalog, resolved, given) if sets else None
     paths = tuple(GivenPath(*entry, absolute(_value_at(resolved, entry[0]))) for entry in given)
-    return LoadedSuite(build(Suite, resolved), resolved, path, preset, presets, paths, digest, merged)
+    return LoadedSuite(build(Suite, resolved), resolved, path, preset, presets, paths, digest, merged, origins)
 
 
 def settings_digest(loaded: LoadedSuite) -> str | None:
@@ -200,7 +215,7 @@ def _preset_problems(root: Node, problems: list[Problem]) -> tuple[str, ...]:
     return tuple(presets.value)
 
 
-def _typed(root: Node) -> tuple[dict[str, Any], list[Finding]]:
+def _typed(root: Node) -> tuple[dict[str, Any], list[Finding], Origins]:
     """The suite as JSON with the harness's own defaults; reserved words are found first, and hide what they break."""
     plain = root.plain()
     findings: list[Finding] = []
@@ -259,11 +274,17 @@ def _typed(root: Node) -> tuple[dict[str, Any], list[Finding]]:
         if meant is not None and meant not in kept:
             # a section with a typo in its name is not empty: what refers to it is no mistake
             resolved[meant] = None
-    return resolved, findings
+    findings += _some(duplicate_rows(resolved))
+    swept = _some(sweep_findings(resolved))
+    whole = not swept and isinstance(resolved.get("image_sets"), dict)
+    origins = expand(resolved) if whole else Origins()
+    return resolved, [*findings, *swept], origins
 
 
 def _plug(resolved: dict[str, Any], catalog: Cards | None, findings: list[Finding]) -> list[tuple[At, str, str]]:
     found = [*paths_in(resolved.get("reference"), {"x-path": "file"}, ("reference",)), *weights_paths(resolved)]
+    for at, entry in specs(resolved, "captions"):
+        found += paths_in(entry.get("file"), {"x-path": "file"}, (*at, "file"))
     if catalog is None:
         return found
     plugged = Plugged(resolved, catalog)
@@ -325,7 +346,7 @@ def _sorted(problems: Iterable[Problem], sources: Sequence[str]) -> list[Problem
 def _digest(
     base: Node, catalog: Cards | None, resolved: Mapping[str, Any], given: Sequence[tuple[At, str, str]]
 ) -> str | None:
-    before, _ = _typed(base)
+    before, _, _ = _typed(base)
     _plug(before, catalog, [])
     old, new = dict(_leaves(before)), dict(_leaves(resolved))
     paths = {at for at, _, _ in given}

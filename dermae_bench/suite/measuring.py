@@ -58,21 +58,33 @@ def metric_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
                 yield Finding((*at, "judge"), f"only {CLASS_AGREEMENT} has a judge", on_key=True)
             if entry.get("classifier") is not None:
                 yield Finding((*at, "classifier"), f"only {CAS} trains a classifier", on_key=True)
-    for section, key in (("subgroups", ""), ("sample_metrics", "by")):
-        for at, entry in entries(suite, section):
-            held = entry if not key else entry.get(key) if isinstance(entry, dict) else None
-            bands = held.get("bands") if isinstance(held, dict) else None
-            numbers = isinstance(bands, list) and all(isinstance(limit, int | float) for limit in bands)
-            if isinstance(bands, list) and numbers and (not bands or sorted(set(bands)) != bands):
-                place = (*at, key, "bands") if key else (*at, "bands")
-                yield Finding(place, "bands need ascending limits, at least one", "for example bands: [40, 60]")
-            join = held.get("join") if isinstance(held, dict) else None
-            parts = join.values() if isinstance(join, dict) else ()
-            values = Counter(v for part in parts if isinstance(part, list) for v in part if isinstance(v, str | int))
-            twice = sorted((value for value, count in values.items() if count > 1), key=str)
-            if twice:
-                place = (*at, key, "join") if key else (*at, "join")
-                yield Finding(place, f"{twice[0]!r} stands in two subgroups", "each value belongs to one")
+    divided = [(at, entry) for _, asked in _subgroups(suite) for at, entry in asked]
+    divided += [((*at, "by"), entry.get("by")) for at, entry in specs(suite, "sample_metrics")]
+    for at, held in divided:
+        bands = held.get("bands") if isinstance(held, dict) else None
+        numbers = isinstance(bands, list) and all(isinstance(limit, int | float) for limit in bands)
+        if isinstance(bands, list) and numbers and (not bands or sorted(set(bands)) != bands):
+            message = "bands need ascending limits, at least one"
+            yield Finding((*at, "bands"), message, "for example bands: [40, 60]")
+        join = held.get("join") if isinstance(held, dict) else None
+        parts = join.values() if isinstance(join, dict) else ()
+        values = Counter(v for part in parts if isinstance(part, list) for v in part if isinstance(v, str | int))
+        twice = sorted((value for value, count in values.items() if count > 1), key=str)
+        if twice:
+            yield Finding((*at, "join"), f"{twice[0]!r} stands in two subgroups", "each value belongs to one")
+
+
+def _subgroups(suite: Mapping[str, Any]) -> Iterator[tuple[Path, list[tuple[Path, Any]]]]:
+    """The subgroups of the suite's own data and of each other set, with their places."""
+    own = suite.get("subgroups")
+    lists = [
+        (("subgroups",), own),
+        *(((*at, "subgroups"), e.get("subgroups")) for at, e in specs(suite, "evaluate_on")),
+    ]
+    for at, held in lists:
+        # a mapping in the place of the list is told as such
+        if isinstance(held, list):
+            yield at, [((*at, number), entry) for number, entry in enumerate(held)]
 
 
 def _only_samples(suite: Mapping[str, Any], at: Path, entry: Mapping[str, Any]) -> Iterator[Finding]:
@@ -134,12 +146,11 @@ def column_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
         first = named.setdefault(name, int(at[1]))
         if first != at[1] and len(at) == 3:
             yield Finding(at, f"entry {first + 1} fills the same column already", "one set of params a suite")
-    attributes: dict[str, int] = {}
-    for at, entry in entries(suite, "subgroups"):
-        if not isinstance(at[-1], int):
-            # a mapping in the place of the list, which is told as such
-            continue
-        attribute = entry.get("attribute") if isinstance(entry, dict) else entry
-        first = attributes.setdefault(str(attribute), at[-1])
-        if first != at[-1] and isinstance(entry, dict):
-            yield Finding(at, f"entry {first + 1} divides by {attribute!r} already", "one set of bands a suite")
+    for section, asked in _subgroups(suite):
+        attributes: dict[str, int] = {}
+        for number, (at, entry) in enumerate(asked):
+            attribute = entry.get("attribute") if isinstance(entry, dict) else entry
+            first = attributes.setdefault(str(attribute), number)
+            # a name that stands twice is told with all other names in the suite's own list
+            if first != number and (isinstance(entry, dict) or len(section) > 1):
+                yield Finding(at, f"entry {first + 1} divides by {attribute!r} already", "one set of bands a suite")

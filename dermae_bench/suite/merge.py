@@ -10,14 +10,21 @@ from dermae_bench.errors import Problem
 from dermae_bench.plugin.checking import dotted, shown, suggestion
 from dermae_bench.suite.yaml import Node, Source, read_text, scalar
 
-NAMED = ("budgets", "extractors", "generators", "image_sets", "pretrained", "classifiers")
+NAMED = (
+    "evaluate_on", "budgets", "weights", "extractors", "captions", "generators", "image_sets", "figures", "pretrained",
+    "classifiers",
+)  # fmt: skip
 """Sections whose keys are names that the suite gives."""
+OF_A_PLUGIN = ("params", "sampling")
+"""Words of an entry that only its plugin understands."""
 
 
 def with_preset(root: Node, preset: str | None) -> tuple[Node, list[Problem]]:
     """The root mapping with a preset merged over it, and the word `presets` taken out.
 
-    Mappings merge key by key; lists and scalars replace.
+    Mappings merge key by key; lists and scalars replace. Two things go beyond that, since a preset may stand for other
+    data: an entry of a section of names that is null in the preset is taken out, and where the preset names another
+    plugin the former one's `params` and `sampling` go with it.
     """
     body: dict[str, Node] = dict(root.value)
     presets = body.pop("presets", None)
@@ -38,13 +45,21 @@ def with_preset(root: Node, preset: str | None) -> tuple[Node, list[Problem]]:
     return merged(plain, _with_seeds_by_role(over)), problems
 
 
-def merged(base: Node, over: Node) -> Node:
+def merged(base: Node, over: Node, depth: int = 0, named: bool = False) -> Node:
     """`over` on top of `base`; every value keeps the place where it was written."""
     if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
         return over
     both = dict(base.value)
+    if "plugin" in both and "plugin" in over.value and both["plugin"].plain() != over.value["plugin"].plain():
+        for word in OF_A_PLUGIN:
+            both.pop(word, None)
     for key, node in over.value.items():
-        both[key] = merged(both[key], node) if key in both else node
+        if named and node.value is None and key in both:
+            del both[key]
+        elif key in both:
+            both[key] = merged(both[key], node, depth + 1, depth == 0 and key in NAMED)
+        else:
+            both[key] = node
     return _like(base, both)
 
 

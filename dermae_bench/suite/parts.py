@@ -25,7 +25,7 @@ class Parts:
     """An image set as stages see it: real splits and sample artifacts, joined."""
 
     spec: tuple[Mapping[str, Any], ...]
-    """{"split": name} or {"samples": role of the input}."""
+    """{"split": name}, perhaps with {"choose": which of its images}, or {"samples": role of the input}."""
     samples: tuple[tuple[str, Stage], ...]
     """Role -> sample stage."""
     asking: tuple[tuple[str, str | None], ...] = ()
@@ -77,6 +77,10 @@ class RowPlan:
     cells: tuple[Cell, ...]
     cost: Stage | None = None
     marks: tuple[str, ...] = ()
+    protocol: str = ""
+    """`trained`, `linear-probe`, `zero-shot`, or `external` for images that were made elsewhere; "" of floors."""
+    prepare: Stage | None = None
+    """The data set that it is scored on, where that is not the suite's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +97,11 @@ class FigurePlan:
 def names_of(value: str | Sequence[str]) -> list[str]:
     """One name or several, as a list."""
     return [value] if isinstance(value, str) else list(value)
+
+
+def choice_words(asked: Mapping[str, Any] | None) -> str:
+    """Which images of a split are taken, in words: ``count=500,seed=0``."""
+    return ",".join(f"{name.replace('_', '-')}={value}" for name, value in (asked or {}).items() if value is not None)
 
 
 def row_id(names: Mapping[str, str]) -> str:

@@ -34,6 +34,27 @@ def specs(suite: Mapping[str, Any], section: str) -> Iterator[tuple[Path, dict[s
 
 def samples_in(suite: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Every `{samples: ...}` under `image_sets`, alone or in a list."""
+    return ((at, part) for at, part in _parts_in(suite) if "from" not in part)
+
+
+def chosen_in(suite: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every `{from: ...}` under `image_sets`, alone or in a list."""
+    return ((at, part) for at, part in _parts_in(suite) if "from" in part)
+
+
+def asked_of(suite: Mapping[str, Any], captions: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Where an entry of `captions:` is named, each with the generator that it is for."""
+    generators = dict(specs(suite, "generators"))
+    for at, entry in generators.items():
+        if entry.get("captions") == captions:
+            yield at, entry
+    for at, part in (*samples_in(suite), *specs(suite, "figures")):
+        for _, name in texts(part.get("samples"), ()) if part.get("captions") == captions else ():
+            if ("generators", name) in generators:
+                yield at, generators["generators", name]
+
+
+def _parts_in(suite: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
     for at, entry in entries(suite, "image_sets"):
         parts = enumerate(entry) if isinstance(entry, list) else ()
         inner = [(at, entry), *(((*at, i), part) for i, part in parts)]

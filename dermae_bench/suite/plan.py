@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from dermae_bench.errors import DataMissing
 from dermae_bench.plugin.catalog import Card, Catalog
 from dermae_bench.store.contents import Contents
 from dermae_bench.suite.drawing import Counts, Drawing
+from dermae_bench.suite.given import TRAINED, is_fitted, protocol_of
 from dermae_bench.suite.keys import Identities
 from dermae_bench.suite.parts import Parts as Parts
 from dermae_bench.suite.parts import SeedContext as SeedContext
@@ -17,7 +19,7 @@ from dermae_bench.suite.parts import sample_batch as sample_batch
 from dermae_bench.suite.parts import set_name as set_name
 from dermae_bench.suite.parts import where_to_get
 from dermae_bench.suite.places import SPLITS
-from dermae_bench.suite.spec import ClassifierSpec, SamplesSpec, Suite
+from dermae_bench.suite.spec import ClassifierSpec, RealSpec, SamplesSpec, Suite
 from dermae_bench.suite.stage import Stage, key_of
 from dermae_bench.suite.teaching import Helpers, helpers_of, taught
 
@@ -34,6 +36,7 @@ class Planner:
         contents: digests of the user's paths.
         tasks: the dataset's tasks by name, or None where the data that tell them are missing.
         counts: images of each class by split, or None where there are no data to count.
+        other_tasks: name of a set under `evaluate_on` -> its tasks by name; without those whose data are missing.
     """
 
     def __init__(
@@ -43,11 +46,13 @@ class Planner:
         contents: Contents,
         tasks: Mapping[str, Mapping[str, Any]] | None,
         counts: Counts | None = None,
+        other_tasks: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
     ) -> None:
         self.suite = suite
         self.catalog = catalog
         self.identities = Identities(catalog, contents)
         self.tasks = tasks
+        self.other_tasks = other_tasks or {}
         self.missing: str | None = None
         self.stages: list[Stage] = []
         self._by_key: dict[str, Stage] = {}
@@ -118,6 +123,15 @@ class Planner:
 
     # -- data --------------------------------------------------------------------------------------------------
 
+    def prepare_other(self, name: str) -> Stage:
+        """Decode and resize the test images of a set under `evaluate_on`."""
+        spec = self.suite.evaluate_on[name]
+        card = self.catalog.card("dataset", spec.plugin)
+        hashed = self.hashed(spec.params, card)
+        work = {"plugin": card.name, "params": self.identities.absolute(spec.params, card.params), "only": "test"}
+        known = None if hashed is None else {"plugin": card.name, "params": hashed, "only": "test"}
+        return self.add("prepare", f"prepare/{name}", work, known, [card])
+
     def prepare(self) -> Stage:
         """Decode and resize every image once."""
         if self._prepared is not None:
@@ -166,6 +180,9 @@ class Planner:
                 samples.append((role, self.drawing.samples(item, seeds)))
                 if item.labels == "teacher":
                     asking.append((role, self.suite.generators[item.samples].task))
+            elif isinstance(item, RealSpec):
+                asked = {name: value for name, value in asdict(item).items() if name != "from_"}
+                spec.append({"split": item.from_, "choose": asked})
             elif not isinstance(item, str):
                 for inner in item:
                     walk(inner)
@@ -179,11 +196,18 @@ class Planner:
 
     def generated(self, names: Any) -> bool:
         """Whether an image set holds generated images, without planning any."""
-        if isinstance(names, SamplesSpec):
-            return True
+        return bool(self._drawn_from(names))
+
+    def seeded(self, names: Any) -> bool:
+        """Whether an image set holds images that depend on a generator's seed."""
+        return any(self.fitted_generator(name) for name in self._drawn_from(names))
+
+    def _drawn_from(self, names: Any) -> set[str]:
+        if isinstance(names, SamplesSpec | RealSpec):
+            return {names.samples} if isinstance(names, SamplesSpec) else set()
         if not isinstance(names, str):
-            return any(self.generated(inner) for inner in names)
-        return names not in ("train", "val", "test") and self.generated(self.suite.image_sets[names])
+            return set().union(*(self._drawn_from(inner) for inner in names))
+        return set() if names in SPLITS else self._drawn_from(self.suite.image_sets[names])
 
     def inputs(self, parts: Parts) -> dict[str, Stage]:
         """What a stage over an image set reads."""
@@ -210,12 +234,13 @@ class Planner:
         self,
         name: str,
         model: tuple[dict[str, Any], dict[str, Any] | None, Card],
-        budget_name: str,
+        budget_name: str | None,
         parts: Parts,
         seed: int,
         images: Sequence[Mapping[str, Any]] | None = None,
         helpers: Helpers | None = None,
     ) -> Stage:
+        assert budget_name is not None
         work, hashed, card = model
         budget = {**asdict(self.suite.budgets[budget_name]), "phases": dict(self.suite.budgets[budget_name].phases)}
         cards = list(helpers.cards) if helpers else []
@@ -243,12 +268,44 @@ class Planner:
             steps=budget["steps"],
         )
 
+    def fitted_generator(self, name: str) -> bool:
+        """Whether a generator is fitted, or its images were made elsewhere."""
+        return is_fitted(self.catalog.card("generator", self.suite.generators[name].plugin))
+
     def generator(self, name: str, seeds: SeedContext) -> Stage:
         """A generator fitted once per seed, whatever the number of rows."""
         spec = self.suite.generators[name]
         parts = self.image_parts(spec.images, seeds)
         model = self.model("generator", spec.plugin, spec.params, spec.task)
-        return self._train(f"train/generator/{name}/seed={seeds.generator}", model, spec.budget, parts, seeds.generator)
+        label = f"train/generator/{name}/seed={seeds.generator}"
+        helpers = None
+        if (said := self.captions(name)) is not None:
+            helpers = Helpers(work={"captions": said[0]}, hashed={"captions": said[1]})
+            # without its captions nobody knows what it learns
+            model = model if said[1] is not None else (model[0], None, model[2])
+        return self._train(label, model, spec.budget, parts, seeds.generator, None, helpers)
+
+    def captions(self, generator: str, own: str | None = None) -> tuple[dict[str, Any], dict[str, Any] | None] | None:
+        """What is said of the images of a generator that reads captions, with paths and with digests for them.
+
+        The latter is None where the file is missing.
+
+        Args:
+            own: other captions to ask for than those that it was fitted with.
+        """
+        name = own or self.suite.generators[generator].captions
+        if name is None:
+            return None
+        spec = self.suite.captions[name]
+        about = {**asdict(spec), "words": dict(spec.words), "task": spec.task or self.suite.generators[generator].task}
+        if spec.file is None:
+            return about, about
+        hashed: dict[str, Any] | None = None
+        try:
+            hashed = {**about, "file": {"sha256": self.identities.contents.file(Path(spec.file).expanduser())}}
+        except DataMissing as error:
+            self.missing = self.missing or str(error)
+        return {**about, "file": str(Path(spec.file).expanduser().absolute())}, hashed
 
     def pretrained(self, name: str, seeds: SeedContext) -> Stage:
         """An encoder pretrained once per seed."""
@@ -264,7 +321,7 @@ class Planner:
         spec = self.suite.classifiers[name]
         if spec.from_ is not None:
             return self.generator(spec.from_.generator, seeds)
-        assert spec.plugin is not None and spec.budget is not None
+        assert spec.plugin is not None
         self.fitted[name, task] = None
         parts = self.image_parts(train, seeds)
         helpers = helpers_of(self, spec, parts, task, seeds)
@@ -282,16 +339,30 @@ class Planner:
         spec = self.suite.classifiers[name]
         if spec.from_ is not None:
             return {"generator"}
+        if not self.fitted_classifier(name):
+            return set()
         roles = {"classifier"}
-        if self.generated(train):
+        if self.seeded(train):
             roles.add("generator")
         if spec.init is not None:
             roles.add("pretrain")
-            if self.generated(self.suite.pretrained[spec.init].images):
+            if self.seeded(self.suite.pretrained[spec.init].images):
                 roles.add("generator")
         if spec.teacher is not None:
             roles |= self.seed_roles(spec.teacher.classifier, spec.teacher.train)
         return roles
+
+    def fitted_classifier(self, name: str) -> bool:
+        """Whether a classifier is fitted, here or as part of a generator, or its answers were given elsewhere."""
+        spec = self.suite.classifiers[name]
+        return spec.plugin is None or is_fitted(self.catalog.card("classifier", spec.plugin))
+
+    def protocol(self, name: str) -> str:
+        """What a fit of a classifier is called on boards."""
+        spec = self.suite.classifiers[name]
+        return (
+            TRAINED if spec.plugin is None else protocol_of(self.catalog.card("classifier", spec.plugin), spec.params)
+        )
 
     def classifier_model(self, name: str, task: str) -> tuple[dict[str, Any], dict[str, Any] | None, Card]:
         """How to build the model behind a classifier's name."""

@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from dermae_bench.errors import PluginError
 from dermae_bench.plugin.checking import Finding, Path, check, dotted, paths_in, suggestion
+from dermae_bench.suite.cards import Card as Card
+from dermae_bench.suite.cards import Cards as Cards
+from dermae_bench.suite.given import asked_caption_findings, budget_findings, caption_findings, is_fitted
 from dermae_bench.suite.measuring import BARE, PLANNED, prediction_metrics
 from dermae_bench.suite.places import samples_in, specs, texts
-
-
-class Card(Protocol):
-    """What a plugin promises, as JSON."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def params(self) -> Mapping[str, Any]: ...
-    @property
-    def sampling(self) -> Mapping[str, Any] | None: ...
-    @property
-    def flags(self) -> Mapping[str, Any]: ...
-
-
-class Cards(Protocol):
-    """Where cards come from."""
-
-    @property
-    def elsewhere(self) -> str:
-        """Why a plugin of the user's own may be unknown, and what to do about it."""
-
-    def names(self, kind: str | None = None) -> Sequence[str]:
-        """Known names of a kind."""
-
-    def card(self, kind: str, name: str) -> Card:
-        """Raises PluginError: unknown, clashing, broken or of another kind."""
-
-    def prefetch(self, names: Iterable[str]) -> None:
-        """Make missing cards together, since each child process costs seconds."""
-
 
 _KIND_OF = {
     "generators": "generator",
@@ -79,12 +51,19 @@ class Plugged:
         dataset = self.suite.get("dataset")
         if isinstance(dataset, dict):
             self._entry("dataset", ("dataset",), dataset)
+        for at, entry in specs(self.suite, "evaluate_on"):
+            self._evaluated(at, entry)
         generators: dict[str, Card] = {}
+        classifiers: dict[str, Card] = {}
         for section, kind in _KIND_OF.items():
             for at, entry in specs(self.suite, section):
                 if entry.get("from") is not None:
                     continue
                 card = self._entry(kind, at, entry)
+                if card is not None and kind in ("generator", "classifier"):
+                    self.findings += budget_findings(at, entry, card)
+                if card is not None and kind == "classifier":
+                    classifiers[str(at[1])] = card
                 if card is not None and kind == "generator":
                     generators[str(at[1])] = card
                     self._generator(at, entry, card)
@@ -97,8 +76,11 @@ class Plugged:
         for section in ("generator_rows", "figures"):
             for at, row in specs(self.suite, section):
                 self._row_sampling(at, row, generators)
+        for at, part in [*samples_in(self.suite), *specs(self.suite, "generator_rows"), *specs(self.suite, "figures")]:
+            self.findings += asked_caption_findings(at, part, generators)
         for at, entry in specs(self.suite, "classifiers"):
             self._joint(at, entry, generators)
+        self._asked(classifiers)
         self._metrics()
         for place, uses in self._told.values():
             told = self.findings[place]
@@ -106,7 +88,7 @@ class Plugged:
                 self.findings[place] = replace(told, message=f"{told.message} (named {uses} times)")
 
     def _names(self) -> Iterator[str]:
-        sections = ("generators", "pretrained", "classifiers", "extractors")
+        sections = ("evaluate_on", "generators", "pretrained", "classifiers", "extractors")
         entries = [
             self.suite.get("dataset"),
             *(entry for section in sections for _, entry in specs(self.suite, section)),
@@ -167,6 +149,39 @@ class Plugged:
             entry["params"] = self._options(entry["params"], card.params, (*at, "params"))
         return card
 
+    def _evaluated(self, at: Path, entry: dict[str, Any]) -> None:
+        """A data set beside the suite's own, whose images are prepared at the same size."""
+        dataset = self.suite.get("dataset")
+        given = dataset.get("params") if isinstance(dataset, dict) else None
+        size = given.get("image_size") if isinstance(given, dict) else None
+        own = entry.get("params")
+        if isinstance(own, dict) and size is not None and own.setdefault("image_size", size) != size:
+            message = f"its images are prepared at the suite's own image_size, {size}"
+            self.findings.append(Finding((*at, "params", "image_size"), message, "remove it", on_key=True))
+        self._entry("dataset", at, entry)
+
+    def _asked(self, classifiers: Mapping[str, Card]) -> None:
+        """Who is asked for answers while the suite runs must have weights; and features where they are compared."""
+        for section, key in (("classifiers", "teacher"), ("sample_metrics", "judge"), ("extractors", "from")):
+            for at, entry in specs(self.suite, section):
+                pair = entry.get(key)
+                name = pair.get("classifier") if isinstance(pair, dict) else None
+                card = classifiers.get(name) if isinstance(name, str) else None
+                if card is None:
+                    continue
+                place = (*at, key, "classifier")
+                if not is_fitted(card):
+                    message = f"{name!r} is not fitted: it has answers for the images that it was asked about elsewhere"
+                    self.findings.append(Finding(place, message, "name another classifier"))
+                elif section == "extractors" and not card.flags.get("features"):
+                    self.findings.append(Finding(place, f"{name!r} gives no features", "name another classifier"))
+        for at, row in specs(self.suite, "rows"):
+            for place, name in texts(row.get("classifiers"), (*at, "classifiers")):
+                card = classifiers.get(name)
+                if card is not None and not is_fitted(card) and (row.get("train") != "train" or row.get("point")):
+                    message = f"{name!r} is not fitted: this row's training set would change nothing"
+                    self.findings.append(Finding(place, message, "give it a row of its own: {classifiers: NAME}"))
+
     def _options(self, value: dict[str, Any], schema: Mapping[str, Any], at: Path) -> Any:
         checked, findings = check(value, schema, at)
         self.findings += findings
@@ -177,6 +192,7 @@ class Plugged:
     def _generator(self, at: Path, entry: dict[str, Any], card: Card) -> None:
         if isinstance(entry.get("sampling"), dict):
             entry["sampling"] = self._options(entry["sampling"], card.sampling or _NO_OPTIONS, (*at, "sampling"))
+        self.findings += caption_findings(at, entry, card)
         conditional = bool(card.flags.get("conditional"))
         if conditional and entry.get("task") is None:
             message = f"missing key 'task' in {dotted(at)}: {entry['plugin']!r} is conditional"
@@ -214,6 +230,9 @@ class Plugged:
             self.findings.append(
                 Finding((*at, "per_class"), message, "write count, or choose a conditional generator", on_key=True)
             )
+        if part.get("even") and not card.flags.get("conditional"):
+            message = f"{name!r} is not conditional: it cannot draw classes in equal numbers"
+            self.findings.append(Finding((*at, "even"), message, "choose a conditional generator", on_key=True))
 
     def _row_sampling(self, at: Path, row: dict[str, Any], generators: Mapping[str, Card]) -> None:
         given = row.get("sampling")
@@ -282,6 +301,10 @@ class Plugged:
         elif card.flags.get("over") != "images" and extractor is None:
             hint = suggestion("", self.suite.get("extractors") or {}, "extractors")
             self.findings.append(Finding(at, f"{metric!r} needs an extractor", hint))
+        tuned = [name for (_, name), about in specs(self.suite, "extractors") if about.get("from") is not None]
+        if extractor in tuned and "training" in card.flags.get("reads", ()):
+            message = f"{metric!r} looks among the training images, which extractor {extractor!r} was fitted on, too"
+            self.findings.append(Finding((*at, "extractor"), message, "name an extractor that never saw them"))
 
     def _metric(self, name: Any, role: str, at: Path) -> Card | None:
         if not isinstance(name, str) or name in BARE:

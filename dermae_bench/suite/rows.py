@@ -8,8 +8,10 @@ from typing import Any
 
 from dermae_bench.suite.behind import behind_classifier
 from dermae_bench.suite.generator_rows import GeneratorRows, named, subgroup
+from dermae_bench.suite.given import ELSEWHERE, TRAINED
 from dermae_bench.suite.leakage import leakage_stages
 from dermae_bench.suite.lineage import Lineage, row_tasks
+from dermae_bench.suite.other_sets import OtherSets
 from dermae_bench.suite.parts import Cell as Cell
 from dermae_bench.suite.parts import FigurePlan as FigurePlan
 from dermae_bench.suite.parts import RowPlan as RowPlan
@@ -39,6 +41,7 @@ class RowPlanner:
         self.plan = planner
         self.suite = planner.suite
         self.resolved = resolved
+        self.others = OtherSets(planner)
         self.figures: list[FigurePlan] = []
         """Filled by `rows`."""
 
@@ -64,7 +67,8 @@ class RowPlanner:
     def _all_costs(self) -> Iterator[tuple[Any, Stage]]:
         for entry in self.suite.rows:
             for name, task in self._lines(entry):
-                yield (name, task), self._predict_cost(name, self._trained_task(name, task))
+                if self.plan.fitted_classifier(name):
+                    yield (name, task), self._predict_cost(name, self._trained_task(name, task))
 
     def _other_costs(self) -> None:
         """Of models without a row: encoders, teachers, and generators drawn from in another way than their rows."""
@@ -121,24 +125,32 @@ class RowPlanner:
     def _classifier_rows(self, entry: Row, costs: Mapping[Any, Stage]) -> Iterator[RowPlan]:
         for name, task in self._lines(entry):
             trained = self._trained_task(name, task)
-            names = {"classifier": name, "train": set_name(entry.train), "task": task}
-            cells = tuple(
-                self._classifier_cell(name, entry.train, task, trained, seeds)
-                for seeds in self._contexts(name, entry.train)
-            )
+            fitted = self.plan.fitted_classifier(name)
             marks = (
                 *((f"derived from {trained}",) if trained != task else ()),
                 *self._labelled_by_teacher(name, entry.train, trained),
             )
-            yield RowPlan(
-                board="classifiers",
-                row=row_id(names),
-                names=names,
-                kind="measured",
-                cells=cells,
-                cost=costs.get((name, task)),
-                marks=marks,
-            )
+            for on in (None, *self.others.answering(task)):
+                if on is not None and not fitted:
+                    # answers were given for the images of the suite's own data set alone
+                    continue
+                names = {"classifier": name, "train": set_name(entry.train) if fitted else ELSEWHERE, "task": task}
+                names |= {} if on is None else {"test": on}
+                cells = tuple(
+                    self._classifier_cell(name, entry.train, task, trained, seeds, on)
+                    for seeds in self._contexts(name, entry.train)
+                )
+                yield RowPlan(
+                    board="classifiers",
+                    row=row_id(names | dict(entry.point)),
+                    names=names | dict(entry.point),
+                    kind="measured",
+                    cells=cells,
+                    cost=costs.get((name, task)),
+                    marks=marks,
+                    protocol=self.plan.protocol(name),
+                    prepare=None if on is None else self.plan.prepare_other(on),
+                )
 
     def _labelled_by_teacher(self, name: str, train: str | tuple[str, ...], task: str) -> tuple[str, ...]:
         """A mark for rows whose training set has labels that a teacher gave."""
@@ -151,16 +163,27 @@ class RowPlanner:
         return tuple(f"samples of {generator} labelled by teacher {who}" for generator in generators)
 
     def _classifier_cell(
-        self, name: str, train: str | tuple[str, ...], task: str, trained: str, seeds: SeedContext
+        self, name: str, train: str | tuple[str, ...], task: str, trained: str, seeds: SeedContext, on: str | None
     ) -> Cell:
-        model = self.plan.classifier(name, train, trained, seeds)
-        predictions = {split: self.predict(name, model, trained, {"split": split}) for split in ("val", "test")}
+        model = self.plan.classifier(name, train, trained, seeds) if self.plan.fitted_classifier(name) else None
+        predictions = {"val": self.predict(name, model, trained, {"split": "val"})}
+        if on is None:
+            predictions["test"] = self.predict(name, model, trained, {"split": "test"})
+        else:
+            predictions["test"] = self.others.predict(name, model, trained, task, on)
         validation = None if self._learned_from_val(name, train) else predictions["val"]
-        score = self.score_predictions(predictions["test"], trained, task, validation=validation)
-        return Cell(seeds=self._used(name, train, seeds), scores=(score,), models=(model,), predictions=predictions)
+        facts = {} if (protocol := self.plan.protocol(name)) == TRAINED else {"training": protocol}
+        score = self.score_predictions(predictions["test"], trained, task, validation=validation, facts=facts, on=on)
+        models = () if model is None else (model,)
+        return Cell(seeds=self._used(name, train, seeds), scores=(score,), models=models, predictions=predictions)
 
     def predict(
-        self, name: str, model: Stage, task: str, images: Mapping[str, str], extra: Mapping[str, Stage] | None = None
+        self,
+        name: str,
+        model: Stage | None,
+        task: str,
+        images: Mapping[str, str],
+        extra: Mapping[str, Stage] | None = None,
     ) -> Stage:
         """Logits of one classifier on one image set."""
         return predict(self.plan, name, model, task, images, extra or {})
@@ -179,6 +202,7 @@ class RowPlanner:
         rename: Mapping[str, str] | None = None,
         images: str = "test",
         facts: Mapping[str, Any] | None = None,
+        on: str | None = None,
     ) -> Stage:
         """Every prediction metric of the suite (or those of `rename`, under new names) on one set of predictions.
 
@@ -186,12 +210,13 @@ class RowPlanner:
             validation: what the same classifier says about `val`, where thresholds are frozen.
             images: what was predicted, as the identity says it.
             facts: further parts of the identity, e.g. who judged.
+            on: a set under `evaluate_on` that was predicted; thresholds stay those of the suite's own `val`.
         """
         described = self.plan.task(task)
         asked = [PredictionMetricSpec(metric=name) for name in rename] if rename else self._metrics(described)
         cards = [self.plan.catalog.card("metric", item.metric) for item in asked]
         hashed = [self.plan.hashed(item.params, card) for item, card in zip(asked, cards, strict=True)]
-        common = {
+        common: dict[str, Any] = {
             "of": "predictions",
             "rename": dict(rename or {}),
             "images": images,
@@ -199,15 +224,18 @@ class RowPlanner:
             "trained": self.plan.task(trained),
             "task": described,
             "resamples": RESAMPLES,
-            "subgroups": [] if rename else [subgroup(item) for item in self.suite.subgroups],
+            "subgroups": [] if rename else [subgroup(item) for item in self.others.subgroups(on)],
             "unvalidated": None if validation is not None else UNVALIDATED,
         }
+        if on is not None:
+            # the other set may have other maps: those between the two tasks are the suite's own
+            common["other"] = self.others.between()
         work = {**common, "metrics": named(cards, [item.params for item in asked])}
         known = None not in (common["trained"], described, *hashed)
         label = f"score/{predictions.name.removeprefix('predict/')}/{task}"
         if rename:
             label += f"/{'+'.join(rename.values())}"
-        inputs = {"predictions": predictions, "prepare": self.plan.prepare()}
+        inputs = {"predictions": predictions, "prepare": self.others.prepare(on)}
         if validation is not None:
             inputs["validation"] = validation
         parts = {**common, "metrics": named(cards, hashed)} if known else None
@@ -227,17 +255,28 @@ class RowPlanner:
         if not self.suite.rows:
             return
         for task, (role, name) in product(self.suite.tasks, FLOORS.items()):
-            described = self.plan.task(task)
-            predictions = {}
-            for split in ("val", "test"):
-                work = {"model": {"role": role, "task": described}, "images": [{"split": split}]}
-                inputs = {"prepare": self.plan.prepare()}
-                known = None if described is None else work
-                predictions[split] = self.plan.add("predict", f"predict/{role}/{task}/{split}", work, known, (), inputs)
-            score = self.score_predictions(predictions["test"], task, task, validation=predictions["val"])
-            names = {"classifier": name, "train": "train" if role == "majority" else "nothing", "task": task}
-            cell = Cell(seeds={}, scores=(score,), predictions=predictions)
-            yield RowPlan(board="classifiers", row=row_id(names), names=names, kind="floor", cells=(cell,))
+            for on in (None, *self.others.answering(task)):
+                predictions = {"val": self._floor(role, task, "val", None), "test": self._floor(role, task, "test", on)}
+                score = self.score_predictions(predictions["test"], task, task, validation=predictions["val"], on=on)
+                names = {"classifier": name, "train": "train" if role == "majority" else "nothing", "task": task}
+                names |= {} if on is None else {"test": on}
+                cell = Cell(seeds={}, scores=(score,), predictions=predictions)
+                prepare = None if on is None else self.plan.prepare_other(on)
+                yield RowPlan(
+                    board="classifiers", row=row_id(names), names=names, kind="floor", cells=(cell,), prepare=prepare
+                )
+
+    def _floor(self, role: str, task: str, split: str, on: str | None) -> Stage:
+        """What a row that looks at no image says of a split of the suite's own data, or of a set beside it."""
+        described = self.plan.task(task)
+        work: dict[str, Any] = {"model": {"role": role, "task": described}, "images": [{"split": split}]}
+        inputs = {"prepare": self.others.prepare(on)}
+        if on is not None:
+            work |= {"answers": described, "between": self.others.between()}
+            inputs["training"] = self.plan.prepare()
+        where = split if on is None else f"{on}:{split}"
+        known = None if described is None else work
+        return self.plan.add("predict", f"predict/{role}/{task}/{where}", work, known, (), inputs)
 
     # -- seeds -------------------------------------------------------------------------------------------------
 

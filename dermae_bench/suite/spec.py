@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from dermae_bench.plugin.params import Between, File
-
-Params = Mapping[str, Any]
-"""A plugin's own words; checked against the schema on its card."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetSpec:
-    plugin: str
-    """Name of a dataset plugin."""
-    params: Params = field(default_factory=dict)
-    """Its parameters; `image_size` is the side all images are prepared at."""
+from dermae_bench.suite.spec_images import CaptionsSpec as CaptionsSpec
+from dermae_bench.suite.spec_images import DatasetSpec as DatasetSpec
+from dermae_bench.suite.spec_images import EvaluationSpec as EvaluationSpec
+from dermae_bench.suite.spec_images import ImageSetSpec as ImageSetSpec
+from dermae_bench.suite.spec_images import Params as Params
+from dermae_bench.suite.spec_images import RealSpec as RealSpec
+from dermae_bench.suite.spec_images import SamplesSpec as SamplesSpec
+from dermae_bench.suite.spec_images import SubgroupSpec as SubgroupSpec
+from dermae_bench.suite.spec_limits import Resources as Resources
+from dermae_bench.suite.spec_limits import StageResources as StageResources
+from dermae_bench.suite.spec_sweep import SweepSpec as SweepSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,48 +72,43 @@ class WeightsSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FromClassifier:
+    classifier: str
+    """Name of a classifier whose plugin gives features."""
+    train: str
+    """Image set that it is fitted on: real images alone."""
+    task: str | None = None
+    """Whose classes it learns; the suite's first task if left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExtractorSpec:
-    plugin: str
+    """Either a plugin, or `from:` a classifier that is fitted on these data: an extractor tuned on the data set."""
+
+    plugin: str | None = None
     """Name of an extractor plugin."""
     params: Params = field(default_factory=dict)
     """Its parameters."""
+    from_: FromClassifier | None = None
+    """Written `from:` in the file, in place of a plugin: what the last layer of a classifier reads."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorSpec:
     plugin: str
     """Name of a generator plugin."""
-    budget: str
-    """Name of a budget."""
+    budget: str | None = None
+    """Name of a budget; images that were made elsewhere have none."""
     images: str | tuple[str, ...] = "train"
     """Image set (or several) it is fitted on."""
     task: str | None = None
     """Whose labels condition it; required for conditional generators."""
+    captions: str | None = None
+    """Name under `captions:`; required for generators that read captions."""
     params: Params = field(default_factory=dict)
     """Its parameters."""
     sampling: Params = field(default_factory=dict)
     """Default sampling of its image sets; an image set's own `sampling:` replaces it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplesSpec:
-    """Generated images as (part of) an image set: exactly one of `count` and `per_class`."""
-
-    samples: str
-    """Name of a generator."""
-    count: Annotated[int, Between(1)] | None = None
-    """How many; a conditional generator's classes follow the training set's shares."""
-    per_class: Literal["balance"] | Annotated[int, Between(1)] | None = None
-    """So many of each class, or `balance`: as many as each class lacks to the most frequent one in `train`."""
-    sampling: Params | None = None
-    """Replaces the generator's own `sampling`."""
-    labels: Literal["teacher"] | None = None
-    """`teacher`: where these images have no label of the row's task, they get the most probable class by the teacher
-    of the row's classifier."""
-
-
-ImagePart = str | SamplesSpec
-ImageSetSpec = str | SamplesSpec | tuple[ImagePart, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +119,13 @@ class GeneratorRow:
     """Name of a generator, or several; each makes a row."""
     count: Annotated[int, Between(2)]
     """Images to draw from each."""
+    subsets: tuple[Annotated[int, Between(2)], ...] = ()
+    """So many of the drawn images besides, each number a row of its own: what a distance does with n. A larger choice
+    holds every smaller one."""
     sampling: Params | tuple[Params, ...] | None = None
     """Replaces the generators' own `sampling`; each of several makes rows of its own, from the same fit."""
+    captions: str | None = None
+    """Name under `captions:` of what to ask for, in place of what the generator was fitted with."""
     against: str = "train"
     """Real image set the distance is measured to."""
 
@@ -140,6 +140,8 @@ class FigureSpec:
     """Starting noises, each one column."""
     sampling: Params | None = None
     """Replaces the generators' own `sampling`."""
+    captions: str | None = None
+    """Name under `captions:` of what to ask for, in place of what the generator was fitted with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +177,7 @@ class ClassifierSpec:
     plugin: str | None = None
     """Name of a classifier plugin."""
     budget: str | None = None
-    """Name of a budget."""
+    """Name of a budget; answers that were given elsewhere have none."""
     params: Params = field(default_factory=dict)
     """Its parameters."""
     init: str | None = None
@@ -198,18 +200,10 @@ class Row:
     """Name of a classifier, or several."""
     train: str | tuple[str, ...] = "train"
     """Image set to train on, or several that are joined into one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SubgroupSpec:
-    """An attribute of the images that divides a test set."""
-
-    attribute: str
-    """Its name: the data set says which there are (age, sex, site, skin tone, ...)."""
-    bands: tuple[float, ...] | None = None
-    """For numbers: ascending limits of the bands, e.g. [40, 60] for below 40, 40 to below 60, 60 and over."""
-    join: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """For names: subgroups of several values, e.g. {A: [I, II], B: [III, IV]}; other values stand for themselves."""
+    sweep: SweepSpec | None = None
+    """Amounts of real and generated images to train on, in place of `train`: a row for each."""
+    point: Mapping[str, str] = field(default_factory=dict)
+    """Where the row stands on the axes of a sweep; each is a column of the board. A sweep writes it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,45 +233,6 @@ class PredictionMetricSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageResources:
-    """What stages of one kind may take; what is not said is as for all kinds."""
-
-    wall: str | float | None = None
-    """Longest time of one attempt: 90s, 30m, 12h, 2d, or seconds; `off` for no limit."""
-    silence: str | float | None = None
-    """Longest time without a sign of life (a step, a phase, a line of output), written like `wall`."""
-    mem: str | float | None = None
-    """Most memory of an attempt and all its processes: 800MiB, 12GiB, 16GB, or bytes; `off` for no limit."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What stages may take before they are stopped; in no key. A kind of stage may have limits of its own."""
-
-    wall: str | float | None = None
-    """Longest time of one attempt: 90s, 30m, 12h, 2d, or seconds; `--timeout` goes before it."""
-    silence: str | float | None = "1h"
-    """Longest time without a sign of life (a step, a phase, a line of output), written like `wall`; `off` for no
-    limit."""
-    mem: str | float | None = None
-    """Most memory of an attempt and all its processes: 800MiB, 12GiB, 16GB, or bytes."""
-    prepare: StageResources | None = None
-    """For preparing data."""
-    train: StageResources | None = None
-    """For fits."""
-    sample: StageResources | None = None
-    """For drawing images."""
-    extract: StageResources | None = None
-    """For features."""
-    predict: StageResources | None = None
-    """For predictions."""
-    score: StageResources | None = None
-    """For metrics and lints."""
-    cost: StageResources | None = None
-    """For counting costs."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Suite:
     """A whole suite. Names in one section are unique; `train`, `val` and `test` are always image sets."""
 
@@ -289,6 +244,8 @@ class Suite:
     """One line, shown above the leaderboards."""
     dataset: DatasetSpec
     """Where the real images come from."""
+    evaluate_on: Mapping[str, EvaluationSpec] = field(default_factory=dict)
+    """Name -> another data set whose test images every classifier row is scored on, too."""
     tasks: tuple[str, ...]
     """Tasks that classifiers are trained and scored on."""
     seeds: Seeds = field(default_factory=Seeds)
@@ -307,6 +264,8 @@ class Suite:
     """Name -> file of weights, with what it was trained on."""
     extractors: Mapping[str, ExtractorSpec] = field(default_factory=dict)
     """Name -> network whose features sample metrics compare."""
+    captions: Mapping[str, CaptionsSpec] = field(default_factory=dict)
+    """Name -> what is said of each image, for generators that read captions."""
     generators: Mapping[str, GeneratorSpec] = field(default_factory=dict)
     """Name -> generator, fitted once a seed."""
     image_sets: Mapping[str, ImageSetSpec] = field(default_factory=dict)
@@ -336,11 +295,8 @@ class Suite:
 
 
 RESERVED: Mapping[str, tuple[str, ...]] = {
-    "": ("datasets", "evaluate_on", "captions"),
+    "": ("datasets",),
     "resources": ("threads", "gpus", "nodes"),
     "resources.*": ("threads", "gpus", "nodes"),
-    "image_sets.*": ("from", "fraction"),
-    "rows.*": ("sweep",),
-    "extractors.*": ("from",),
 }
 """Words kept for what is not built yet, by section: refused with "not yet" instead of "unknown"."""

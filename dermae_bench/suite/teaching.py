@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dermae_bench.plugin.catalog import Card
 from dermae_bench.suite.lineage import reaches
-from dermae_bench.suite.parts import Parts, SeedContext, sample_batch
+from dermae_bench.suite.parts import Parts, SeedContext, choice_words, sample_batch
 from dermae_bench.suite.spec import ClassifierSpec, TeacherSpec
 from dermae_bench.suite.stage import Stage
 
@@ -53,7 +53,7 @@ def teacher_logits(plan: Planner, spec: TeacherSpec, teacher: Stage, parts: Part
     found = {}
     for number, part in enumerate(parts.spec):
         drawn = {"samples0": samples[part["samples"]]} if "samples" in part else {}
-        images = {"samples": "samples0"} if drawn else {"split": part["split"]}
+        images = {"samples": "samples0"} if drawn else dict(part)
         stage = predict(plan, spec.classifier, teacher, task, images, drawn, labelled=False)
         found[f"teacher-logits{number}"] = stage
     return found
@@ -69,14 +69,22 @@ def taught(parts: Parts, task: str, tasks: Mapping[str, Mapping[str, Any]] | Non
 def predict(
     plan: Planner,
     name: str,
-    model: Stage,
+    model: Stage | None,
     task: str,
-    images: Mapping[str, str],
+    images: Mapping[str, Any],
     extra: Mapping[str, Stage],
     *,
     labelled: bool = True,
+    on: str | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Stage:
-    """Logits of one classifier on one image set, beside the labels of its task if `labelled`."""
+    """Logits of one classifier on one image set, beside the labels of its task if `labelled`.
+
+    Args:
+        model: its fit; None for answers that were given elsewhere.
+        on: a set under `evaluate_on` whose images they are, in place of the suite's own.
+        more: how answers to them are reached: `answers`, the task that is scored, and `between`, all tasks.
+    """
     work, hashed, card = plan.classifier_model(name, task)
     common = {
         "images": [dict(images)],
@@ -84,14 +92,21 @@ def predict(
         "batch": sample_batch(plan.image_size),
         "precision": plan.suite.precision,
         "threads": plan.suite.threads,
+        **(more or {}),
     }
     where = extra["samples0"].name if "samples" in images else images["split"]
+    where += f",{chosen}" if (chosen := choice_words(images.get("choose"))) else ""
+    who = model.name.removeprefix("train/") if model is not None else f"given/{name}/{task}"
+    inputs = {} if model is None else {"train": model}
+    if on is not None:
+        where = f"{on}:{where}/{common['answers']['name']}"
+    amount = 0 if on is not None else plan.drawing.size(images["split"]) if "split" in images else 0
     return plan.add(
         "predict",
-        f"predict/{model.name.removeprefix('train/')}/{where}",
+        f"predict/{who}/{where}",
         {"model": work, **common},
         None if hashed is None else {"model": hashed, **common},
         [card],
-        {"train": model, "prepare": plan.prepare(), **extra},
-        steps=extra["samples0"].steps if "samples" in images else plan.drawing.size(images["split"]),
+        {**inputs, "prepare": plan.prepare() if on is None else plan.prepare_other(on), **extra},
+        steps=extra["samples0"].steps if "samples" in images else amount,
     )

@@ -11,23 +11,31 @@ from typing import Any
 from dermae_bench.errors import BenchError
 from dermae_bench.plugin.checking import Finding, near, paths_in
 from dermae_bench.plugin.checking import Path as At
+from dermae_bench.suite.given import is_fitted
 from dermae_bench.suite.places import SPLITS, specs
 from dermae_bench.suite.plugged import Card, Cards
 
 GivenAt = tuple[At, str, str]
 """(place, `file` or `folder`, text) of a path in the suite."""
 Source = tuple[str, tuple[str, ...] | None]
-"""Name of an entry of `weights:`, of a file or of a plugin -> the collections that its weights were trained on; None
-where nobody has said."""
+"""Name of an entry of `weights:`, of a file or of a plugin -> the collections that its weights were trained on, or the
+model elsewhere that its images or answers come from; None where nobody has said."""
 
 KNOWN_CORPORA: Mapping[str, str] = {
     "HAM10000": "10,015 dermoscopic images (Tschandl 2018)",
+    "ISIC 2016": "900 training images of the ISIC 2016 challenge",
+    "ISIC 2017": "2,000 training images of the ISIC 2017 challenge",
     "ISIC 2018": "training images of the ISIC 2018 challenge: those of task 3 are HAM10000",
     "ISIC 2018 Task 3 test": "the official test images of task 3, 1,512 of them",
     "ISIC 2019": "25,331 training images of the ISIC 2019 challenge: HAM10000, BCN20000 and MSK",
+    "ISIC 2020": "33,126 training images of the ISIC 2020 challenge, of 2,056 patients",
     "ISIC Archive": "everything public in the archive, the challenges included",
     "DermaMNIST": "HAM10000, made small (MedMNIST)",
     "BCN20000": "dermoscopic images of Barcelona (Combalia 2019)",
+    "DDI": "Diverse Dermatology Images: 656 photographs of 570 patients (Daneshjou 2022)",
+    "Derm7pt": "1,011 lesions, clinical and dermoscopic (Kawahara 2019)",
+    "Fitzpatrick17k": "16,577 clinical photographs of two atlases (Groh 2021)",
+    "PAD-UFES-20": "2,298 photographs by phone (Pacheco 2020)",
     "ImageNet-1k": "1.28 million photographs of 1,000 kinds of things",
     "ImageNet-21k": "14 million photographs of 21,841 kinds of things",
 }
@@ -139,7 +147,8 @@ def declared_corpora(suite: Mapping[str, Any], cards: Cards) -> dict[str, dict[s
     """What the given weights of every named entry were trained on, as far as it is declared.
 
     Direct weights alone: an encoder named by `init:`, a teacher, or samples of a generator bring theirs with them, and
-    a caller that follows those finds them here under their own names.
+    a caller that follows those finds them here under their own names. What is not fitted has one source: its plugin,
+    with its param `corpora`.
 
     Args:
         suite: a suite as JSON: `LoadedSuite.resolved`, or a `suite.resolved.yaml`.
@@ -163,13 +172,17 @@ def declared_corpora(suite: Mapping[str, Any], cards: Cards) -> dict[str, dict[s
 
 
 def _sources(suite: Mapping[str, Any], entry: Mapping[str, Any], card: Card) -> list[Source]:
+    if not is_fitted(card):
+        # its files are what a model elsewhere gave, and `corpora` is what the user knows of that model
+        said = entry.get("params", {}).get("corpora")
+        return [(entry["plugin"], None if said is None else tuple(said))]
     required, own = card.params.get("required", ()), tuple(card.flags.get("corpora", ()))
     sources: list[Source] = []
     replaced: set[str | int] = set()
-    for at, kind, text in paths_in(entry.get("params", {}), card.params):
+    for at, _, text in paths_in(entry.get("params", {}), card.params):
         matched = _named(suite, text)
         # a plugin that cannot do without a file declares the collections of the file that it was written for
-        if kind == "file" and (matched or not own or at[0] not in required):
+        if matched or not own or at[0] not in required:
             replaced.add(at[0])
             sources += matched or [(Path(text).name, None)]
     places = {name for name, schema in card.params.get("properties", {}).items() if _holds_file(schema)}
@@ -199,7 +212,15 @@ def collections_of(suite: Mapping[str, Any], cards: Cards) -> dict[str, tuple[st
     Raises:
         PluginError: the dataset's plugin cannot be used.
     """
-    dataset = suite["dataset"]
+    return _contained_in(suite["dataset"], cards)
+
+
+def other_collections(suite: Mapping[str, Any], cards: Cards) -> dict[str, tuple[str, ...]]:
+    """Set under `evaluate_on` -> public collections that contain its test images, likewise."""
+    return {str(at[-1]): _contained_in(entry, cards)["test"] for at, entry in specs(suite, "evaluate_on")}
+
+
+def _contained_in(dataset: Mapping[str, Any], cards: Cards) -> dict[str, tuple[str, ...]]:
     params = dataset.get("params", {})
     flags = cards.card("dataset", dataset["plugin"]).flags
     found = (*flags.get("contained_in", ()), *params.get("contained_in", ()))

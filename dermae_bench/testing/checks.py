@@ -18,7 +18,7 @@ from dermae_bench.errors import DataMissing
 from dermae_bench.plugin.checking import check
 from dermae_bench.plugin.loading import place_of
 from dermae_bench.plugin.params import build, schema_of
-from dermae_bench.testing import models, others
+from dermae_bench.testing import given, models, others
 from dermae_bench.testing.promise import Check
 
 _KIT = Path(__file__).parent
@@ -35,7 +35,7 @@ def promises(kind: str, cls: type[Any]) -> Sequence[tuple[str, Callable[[], Chec
     torch.set_num_threads(1)
     if kind in _MODELS:
         trial = models.Trial(cls)
-        checks = models.JOINT_CHECKS if kind == "generator" and models.is_joint(cls) else _MODELS[kind]
+        checks = _checks_of(kind, cls)
         tried: list[tuple[Callable[[Any], None], Any]] = [(function, trial) for function in checks]
     else:
         tried = [(function, cls) for function in _OTHERS[kind]]
@@ -46,6 +46,13 @@ def promises(kind: str, cls: type[Any]) -> Sequence[tuple[str, Callable[[], Chec
     ]
     last = "The process stays as it was (folder, dtype, threads, modes)"
     return [*runs, (last, lambda: Check(last, "; ".join(changed) or None))]
+
+
+def _checks_of(kind: str, cls: type[Any]) -> Sequence[Callable[[models.Trial], None]]:
+    """Of a model."""
+    if not cls.fits:
+        return given.IMAGES_CHECKS if kind == "generator" else given.ANSWERS_CHECKS
+    return models.JOINT_CHECKS if kind == "generator" and models.is_joint(cls) else _MODELS[kind]
 
 
 def _name(function: Callable[[Any], None]) -> str:
@@ -107,11 +114,12 @@ def _schema(cls: type[Any]) -> None:
         undocumented += [f"Sampling.{name}" for name in _undocumented(schema_of(cls.Sampling))]
     assert not undocumented, f"fields without a docstring: {', '.join(undocumented)}"
     for given_as, config in (("tiny", cls.Config), ("tiny_sampling", getattr(cls, "Sampling", None))):
-        given = dict(getattr(cls, given_as, {}) or {})
-        if config is None or (not given and schema.get("required") and not hasattr(cls, "fit")):
+        small = dict(getattr(cls, given_as, {}) or {})
+        fitted = hasattr(cls, "fit") and cls.fits
+        if config is None or (not small and schema.get("required") and not fitted):
             # what needs data or weights, which the kit does not have
             continue
-        values, findings = check(given, schema_of(config))
+        values, findings = check(small, schema_of(config))
         assert not findings, models.misfit(given_as, findings)
         build(config, values)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dermae_bench.execute.checkpoints import Checkpoints
 from dermae_bench.execute.run import BudgetOf, FitRun, Stopped, reseed
-from dermae_bench.execute.stages.common import check_images, check_logits
+from dermae_bench.execute.stages.outputs import check_images, check_logits
 from dermae_bench.plugin.checking import Finding, check
 from dermae_bench.plugin.contracts import Conditions, CostUnit, Joint, Model, Of
 from dermae_bench.plugin.data import Task
@@ -60,9 +60,13 @@ def small_images(task: Task | None) -> ImageSet:
 
 def make(cls: type[Any]) -> Model:
     """A tiny model with seeded weights."""
-    values = fitting("tiny", cls.tiny, cls.Config)
+    return made_as(cls, build(cls.Config, fitting("tiny", cls.tiny, cls.Config)))
+
+
+def made_as(cls: type[Any], config: Any) -> Model:
+    """A model for the kit's task, with seeded weights."""
     reseed(0, "init")
-    model: Model = cls(build(cls.Config, values), _task(cls))
+    model: Model = cls(config, _task(cls))
     return model
 
 
@@ -277,7 +281,9 @@ def _sampling(cls: type[Any]) -> Any:
 
 def _conditions(cls: type[Any], positions: list[int]) -> Conditions:
     labels = torch.tensor([i % 3 for i in positions]) if cls.conditional else None
-    return Conditions(count=len(positions), labels=labels)
+    captions = tuple(f"a lesion of kind {i % 3}" for i in positions) if getattr(cls, "captioned", False) else None
+    nth = tuple(i // 3 for i in positions) if cls.conditional else tuple(positions)
+    return Conditions(count=len(positions), labels=labels, captions=captions, indices=tuple(positions), nth=nth)
 
 
 def _sample(model: Any, cls: type[Any], positions: list[int]) -> Tensor:

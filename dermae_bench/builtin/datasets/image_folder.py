@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, Literal
 
 from dermae_bench import api
+from dermae_bench.builtin.datasets.external import ALL_TEST
 from dermae_bench.builtin.datasets.splitting import (
     GIVEN,
     SplitChoice,
@@ -49,11 +50,11 @@ class ImageFolderConfig(SplitChoice):
     """The answer counted as positive by binary metrics, in every task that has it."""
     image_size: Annotated[int, api.Between(8, 2048)] = 224
     """Side in pixels of the squares that the images are squashed to."""
-    split: Literal["lesion-grouped", "paper-random-80-20", "csv"] | None = None
+    split: Literal["lesion-grouped", "paper-random-80-20", "all-test", "csv"] | None = None
     """`lesion-grouped`: 70 % of the groups are train, 10 % val, 20 % test, by a hash of the group.
     `paper-random-80-20`: 80/20 by image, which divides groups; the 20 % are test and a tenth of the 80 % is val.
-    `csv`: as `split_csv` says, by path. null: as the column `split` of `csv` says, and lesion-grouped where there is
-    none."""
+    `all-test`: every image is test. `csv`: as `split_csv` says, by path. null: as the column `split` of `csv` says,
+    and lesion-grouped where there is none."""
     contained_in: tuple[str, ...] = ()
     """Public data collections that these images are part of, e.g. ISIC 2019: weights that were trained on one of them
     may have seen the test set, and are listed."""
@@ -118,6 +119,8 @@ class ImageFolder(api.Dataset):
         """None where a table says who is in which split."""
         if self.config.split == "csv" or (self.config.split is None and _has_splits(self.config)):
             return None
+        if self.config.split == "all-test":
+            return ALL_TEST
         return api.split_rule(self.config.split or "lesion-grouped", own_test=True)
 
     def examples(self) -> Sequence[api.Example]:

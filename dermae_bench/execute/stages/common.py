@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermae_bench.durable import write_text
-from dermae_bench.errors import InvalidOutput, UserError
+from dermae_bench.errors import UserError
 from dermae_bench.execute.logs import LOGS
 from dermae_bench.faults import point
 from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.images import ImageSet, Part
 from dermae_bench.plugin.loading import load_plugin
 from dermae_bench.plugin.params import build
+from dermae_bench.scoring.choosing import chosen
 from dermae_bench.scoring.labels import map_labels, task_of
 from dermae_bench.store import fences
 from dermae_bench.store.artifacts import Store
@@ -187,14 +188,16 @@ def image_set(
     spec: Sequence[Mapping[str, Any]],
     task: Task | None,
     teacher: Mapping[int, NDArray[np.float32]] | None = None,
+    prepared: str = "prepare",
 ) -> ImageSet:
     """Join splits and sample sets; labelled for `task` (None or a task without classes: unlabelled).
 
     Args:
         teacher: number of the part -> logits (n, C) of its images, where the set is for a student. A part that asks
             for it (`labels: teacher`) gets the most probable class of each image as its label.
+        prepared: role of the input that holds the real images.
     """
-    folder, manifest = context.input("prepare")
+    folder, manifest = context.input(prepared)
     tasks = dataset_tasks(manifest)
     wanted = task if task is not None and task.classes else None
     pieces: list[ImageSet] = []
@@ -202,6 +205,8 @@ def image_set(
         said = teacher[number] if teacher else None
         if "split" in item:
             piece = _split(folder, tasks, item["split"], wanted)
+            if "choose" in item:
+                piece = _chosen(piece, folder, tasks, item)
         elif item.get("labels") == "teacher" and said is not None:
             bare = _samples(context, item["samples"], tasks, None)
             piece = replace(bare, task=wanted, labels=said.argmax(axis=1).astype(np.int64))
@@ -235,6 +240,14 @@ def _split(folder: Path, tasks: Mapping[str, Task], split: str, wanted: Task | N
     )
 
 
+def _chosen(piece: ImageSet, folder: Path, tasks: Mapping[str, Task], item: Mapping[str, Any]) -> ImageSet:
+    asked = item["choose"]
+    task = tasks[asked["task"]] if asked["task"] is not None else None
+    labels = _split(folder, tasks, item["split"], task).labels if task is not None else None
+    classes = task.classes if task is not None else ()
+    return piece.take(chosen(piece.ids, piece.groups, asked, labels, classes, item["split"]))
+
+
 def _samples(context: StageContext, role: str, tasks: Mapping[str, Task], wanted: Task | None) -> ImageSet:
     folder, manifest = context.input(role)
     table = Table.read(folder / "table.parquet").columns
@@ -246,9 +259,13 @@ def _samples(context: StageContext, role: str, tasks: Mapping[str, Task], wanted
         if source is None:
             raise UserError(f"{manifest.name} has no labels, but a set labelled for {wanted.name!r} is needed")
         labels = map_labels(np.array(table["label"], dtype=np.int64), tasks[source], wanted, tasks)
-    rows = np.arange(count)
     return ImageSet(
-        parts=[Part(shards, rows)] if count else [], ids=table["id"], groups=table["id"], task=wanted, labels=labels
+        parts=[Part(shards, np.arange(count))] if count else [],
+        ids=table["id"],
+        groups=table["id"],
+        task=wanted,
+        labels=labels,
+        captions=table.get("caption"),
     )
 
 
@@ -273,25 +290,3 @@ def _joined(pieces: Sequence[ImageSet], task: Task | None) -> ImageSet:
         teacher_logits=np.concatenate(said) if said else None,
         attributes={name: [value for piece in pieces for value in piece.attributes[name]] for name in sorted(shared)},
     )
-
-
-def check_images(images: Any, count: int, size: int, who: str) -> None:
-    """Raise `InvalidOutput` unless `images` is a uint8 (count, 3, size, size) tensor."""
-    import torch
-
-    if not isinstance(images, torch.Tensor):
-        raise InvalidOutput(f"{who} returned {type(images).__name__}, not a tensor of images")
-    if images.dtype != torch.uint8 or tuple(images.shape) != (count, 3, size, size):
-        raise InvalidOutput(f"{who} returned {images.dtype} {tuple(images.shape)}, not uint8 {(count, 3, size, size)}")
-
-
-def check_logits(logits: Any, count: int, classes: int, who: str) -> None:
-    """Raise `InvalidOutput` unless `logits` is a finite floating (count, classes) tensor."""
-    import torch
-
-    if not isinstance(logits, torch.Tensor):
-        raise InvalidOutput(f"{who} returned {type(logits).__name__}, not a tensor of logits")
-    if not logits.is_floating_point() or tuple(logits.shape) != (count, classes):
-        raise InvalidOutput(f"{who} returned {logits.dtype} {tuple(logits.shape)}, not floating {(count, classes)}")
-    if not bool(torch.isfinite(logits).all()):
-        raise InvalidOutput(f"{who} returned logits that are not finite")

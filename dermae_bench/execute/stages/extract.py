@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 from dermae_bench.errors import InvalidOutput, UserError
 from dermae_bench.execute.blocks import Block, Blocks
 from dermae_bench.execute.stages.common import StageContext, image_set, pick_device, set_threads
+from dermae_bench.execute.stages.finetuned import finetuned
 from dermae_bench.execute.steps import Stopped
 from dermae_bench.faults import point
 from dermae_bench.plugin.data import Task
@@ -34,7 +35,10 @@ def extract(context: StageContext) -> dict[str, Any]:
     set_threads(work["threads"])
     device = pick_device()
     about = work["extractor"]
-    extractor: Extractor = context.configured(about["plugin"], about["params"])
+    if "model" in about:
+        who, extractor = about["model"]["plugin"], cast("Extractor", finetuned(context, about["model"]))
+    else:
+        who, extractor = about["plugin"], context.configured(about["plugin"], about["params"])
     extractor.to(device).eval()
     identity = dict(extractor.identity())
     width = int(identity["dimensions"])
@@ -51,9 +55,7 @@ def extract(context: StageContext) -> dict[str, Any]:
         for batch in _noise(first, block.last, side) if images is None else _batches(images, first, block.last):
             found = extractor.features(batch.to(device))
             if tuple(found.shape) != (len(batch), width) or not bool(torch.isfinite(found).all()):
-                raise InvalidOutput(
-                    f"{about['plugin']} gave features {tuple(found.shape)}, not finite {(len(batch), width)}"
-                )
+                raise InvalidOutput(f"{who} gave features {tuple(found.shape)}, not finite {(len(batch), width)}")
             done += len(batch)
             context.status(done, count, "images")
             yield found.float().cpu().numpy()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dermae_bench.execute.stages.common import check_logits
+from dermae_bench.execute.stages.outputs import check_logits
 from dermae_bench.plugin.images import ImageSet, resize
 
 

@@ -10,17 +10,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dermae_bench.errors import InvalidOutput
 from dermae_bench.execute.blocks import Block, Blocks
 from dermae_bench.execute.stages.common import (
     StageContext,
     Table,
+    build_model,
+    dataset_tasks,
     image_set,
     load_model,
     pick_device,
     set_threads,
 )
 from dermae_bench.execute.stages.logits import logits_in_batches
+from dermae_bench.execute.stages.outputs import check_logits
+from dermae_bench.plugin.given import GivenAnswers
 from dermae_bench.plugin.images import ImageSet
+from dermae_bench.plugin.measures import Predictions
+from dermae_bench.scoring.deriving import derive
 from dermae_bench.scoring.labels import task_of
 
 BLOCK = 1024
@@ -32,7 +39,7 @@ def predict(context: StageContext) -> dict[str, Any]:
     work = context.work
     task = task_of(work["model"]["task"])
     # a teacher is also asked about images that nobody has labelled
-    labelled = work.get("labelled", True)
+    labelled = work.get("labelled", True) and "answers" not in work
     images = image_set(context, work["images"], task if labelled else None)
     if work["model"]["role"] == "majority":
         logits = _majority(context, len(images))
@@ -40,14 +47,38 @@ def predict(context: StageContext) -> dict[str, Any]:
         logits = _random(images.ids, len(task.classes))
     else:
         set_threads(work["threads"])
-        device = pick_device()
-        model = load_model(context, work["model"], "train", device)
         context.phase = "predicting"
-        logits = _answers(context, model, images, device)
+        if "train" not in context.spec["inputs"]:
+            logits = _given(context, images)
+        else:
+            device = pick_device()
+            model = load_model(context, work["model"], "train", device)
+            logits = _answers(context, model, images, device)
+    if "answers" in work:
+        return _to_other_set(context, images, logits)
     columns: dict[str, Any] = {"id": list(images.ids), "group": list(images.groups)}
     if images.labels is not None:
         columns["label"] = images.labels.tolist()
     columns |= {f"logit.{name}": logits[:, c] for c, name in enumerate(task.classes)}
+    Table.write(context.out / "predictions.parquet", columns)
+    return {"n": len(images), "task": task.name, "images": [dict(item) for item in work["images"]]}
+
+
+def _to_other_set(context: StageContext, images: ImageSet, logits: NDArray[np.float32]) -> dict[str, Any]:
+    """Answers to a question that another data set asks, beside the labels that it has; classes in our own order."""
+    work = context.work
+    trained, task = task_of(work["model"]["task"]), task_of(work["answers"])
+    its = dataset_tasks(context.input("prepare")[1])[task.name]
+    labels = image_set(context, work["images"], its).labels
+    assert labels is not None
+    own = np.array([task.classes.index(name) for name in its.classes], dtype=np.int64)[labels]
+    said = Predictions(
+        task=trained, ids=images.ids, groups=images.groups, labels=np.zeros(len(own), dtype=np.int64), logits=logits
+    )
+    if trained.name != task.name:
+        said = derive(said, task, {about["name"]: task_of(about) for about in work["between"]})
+    answers = {f"logit.{name}": said.logits[:, c] for c, name in enumerate(task.classes)}
+    columns = {"id": list(images.ids), "group": list(images.groups), "label": own.tolist(), **answers}
     Table.write(context.out / "predictions.parquet", columns)
     return {"n": len(images), "task": task.name, "images": [dict(item) for item in work["images"]]}
 
@@ -81,10 +112,23 @@ def _answers(context: StageContext, model: Any, images: ImageSet, device: torch.
     return blocks.whole()
 
 
+def _given(context: StageContext, images: ImageSet) -> NDArray[np.float32]:
+    """float32 (N, C) answers that were given elsewhere."""
+    who = context.work["model"]["plugin"]
+    model = build_model(context, context.work["model"])
+    if not isinstance(model, GivenAnswers):
+        raise InvalidOutput(f"{who} is not fitted, and has no answers either")
+    logits = model.answers(images.ids)
+    check_logits(torch.from_numpy(logits), len(images), len(model.task.classes), who)
+    return logits.astype(np.float32)
+
+
 def _majority(context: StageContext, count: int) -> NDArray[np.float32]:
     """Log frequencies of the classes in `train`, the same for every image: always the most frequent class."""
     task = task_of(context.work["model"]["task"])
-    labels = image_set(context, [{"split": "train"}], task).labels
+    # of the data that everyone is trained on, whatever is predicted
+    prepared = "training" if "training" in context.spec["inputs"] else "prepare"
+    labels = image_set(context, [{"split": "train"}], task, prepared=prepared).labels
     assert labels is not None
     frequencies = np.bincount(labels, minlength=len(task.classes)) + 0.5
     return np.tile(np.log(frequencies / frequencies.sum()).astype(np.float32), (count, 1))

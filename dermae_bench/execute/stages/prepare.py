@@ -42,7 +42,10 @@ def prepare(context: StageContext) -> dict[str, Any]:
     context.phase = "reading the table"
     tasks = list(type(dataset).tasks(dataset.config))
     examples = list(dataset.examples())
-    _check_examples(examples, tasks[0], dataset.leaky)
+    only = work.get("only")
+    _check_examples(examples, tasks[0], dataset.leaky, SPLITS if only is None else (only,))
+    if only is not None:
+        examples = [example for example in examples if example.split == only]
     context.phase = "decoding"
     blocks, bad = _decode(context, dataset, examples, size)
     context.phase = "writing"
@@ -89,7 +92,7 @@ def _values(values: Sequence[str | float | None]) -> dict[str, Any]:
     return {"images": dict(counted), "values": len(set(known)), "unknown": unknown}
 
 
-def _check_examples(examples: Sequence[Example], root: Task, leaky: str | None) -> None:
+def _check_examples(examples: Sequence[Example], root: Task, leaky: str | None, needed: Sequence[str] = SPLITS) -> None:
     if not examples:
         raise DataError("the dataset has no images")
     problems = [
@@ -99,7 +102,7 @@ def _check_examples(examples: Sequence[Example], root: Task, leaky: str | None) 
     problems += [f"{e.id}: unknown split {e.split!r}" for e in examples if e.split not in SPLITS]
     divided = divided_groups(examples) if leaky is None else {}
     problems += [f"group {group}: divided between {' and '.join(splits)}" for group, splits in divided.items()]
-    problems += [f"split {split!r} has no images" for split in SPLITS if not any(e.split == split for e in examples)]
+    problems += [f"split {split!r} has no images" for split in needed if not any(e.split == split for e in examples)]
     if problems:
         hint = "a group lies in one split, unless the dataset states why not: `leaky: REASON`" if divided else None
         raise DataError(f"{len(problems)} problems in the dataset's table", problems, hint=hint)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dermae_bench.errors import InvalidOutput, UserError
+from dermae_bench.errors import DataError, InvalidOutput, UserError
 from dermae_bench.execute.blocks import Block, Blocks, second_name
+from dermae_bench.execute.stages.captions import captions_to_draw
 from dermae_bench.execute.stages.common import (
     StageContext,
     Table,
-    check_images,
+    build_model,
     load_model,
     pick_device,
     set_threads,
 )
+from dermae_bench.execute.stages.outputs import check_images
 from dermae_bench.execute.steps import reseed
 from dermae_bench.plugin.contracts import Conditions, Generator
+from dermae_bench.plugin.given import GivenImages
 from dermae_bench.plugin.noise import Noise
 from dermae_bench.plugin.params import build
 from dermae_bench.scoring.labels import task_of
@@ -78,7 +82,8 @@ def wanted_labels(
         return np.repeat(every, have.max() - have)
     if work["per_class"] is not None:
         return np.tile(every, work["per_class"])
-    return apportion(work["count"], have / have.sum())
+    shares = np.ones(len(have)) if work.get("even") else have
+    return apportion(work["count"], shares / shares.sum())
 
 
 def sample(context: StageContext) -> dict[str, Any]:
@@ -93,14 +98,13 @@ def sample(context: StageContext) -> dict[str, Any]:
     set_threads(work["threads"])
     device = pick_device()
     task = task_of(work["model"]["task"])
-    model = load_model(context, work["model"], "train", device)
-    if not isinstance(model, Generator):
-        raise InvalidOutput(f"{work['model']['plugin']} is not a generator")
-    labels = wanted_labels(work, _train_counts(context, task.name), task.classes)
+    model = _generator(context, device)
+    labels = wanted_labels(work, _counts(context, model, task.name), task.classes)
     columns = work.get("columns")
     count = len(labels) if labels is not None else int(columns or work["count"] or 0)
     if count == 0:
         raise UserError("there is nothing to sample: every class is already as frequent as the largest")
+    asked = _Asked.of(context, model, labels, count)
     sampling = build(type(model).Sampling, work["sampling"])
     context.phase = "sampling"
     size = task.image_size
@@ -115,7 +119,7 @@ def sample(context: StageContext) -> dict[str, Any]:
         stop=context.stop,
         hold=context.hold,
     )
-    shards.fill(lambda shard, first: _drawn(context, model, sampling, labels, shard, first, count, device))
+    shards.fill(lambda shard, first: _drawn(context, model, sampling, asked, shard, first, device))
     for shard in shards.blocks:
         # the shard keeps its name until the artifact is committed: a kill between here and there loses nothing
         second_name(shards.path(shard), context.out / shards.path(shard).name)
@@ -123,6 +127,8 @@ def sample(context: StageContext) -> dict[str, Any]:
     facts: dict[str, Any] = {"id": [f"{key}-{i:06d}" for i in range(count)]}
     if labels is not None:
         facts["label"] = labels
+    if asked.captions is not None:
+        facts["caption"] = list(asked.captions)
     Table.write(context.out / "table.parquet", facts)
     by_class = np.bincount(labels, minlength=len(task.classes)).tolist() if labels is not None else []
     return {
@@ -134,6 +140,69 @@ def sample(context: StageContext) -> dict[str, Any]:
         "starting_shape": shards.blocks[0].facts["starting_shape"],
         "noise": "index" if columns is None else "column",
     }
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What every image of a sample set shall show."""
+
+    labels: NDArray[np.int64] | None
+    nth: NDArray[np.int64]
+    """How many images with the same label stand before each one."""
+    captions: Sequence[str] | None
+
+    @classmethod
+    def of(cls, context: StageContext, model: Generator, labels: NDArray[np.int64] | None, count: int) -> _Asked:
+        nth = np.arange(count)
+        for label in np.unique(labels) if labels is not None else ():
+            same = labels == label
+            nth[same] = np.arange(same.sum())
+        if isinstance(model, GivenImages):
+            _refuse_more(model, labels, count)
+        return cls(labels, nth, captions_to_draw(context, labels, nth.tolist(), model.task))
+
+    def conditions(self, first: int, last: int, device: torch.device) -> Conditions:
+        return Conditions(
+            count=last - first,
+            labels=torch.from_numpy(self.labels[first:last]).to(device) if self.labels is not None else None,
+            captions=tuple(self.captions[first:last]) if self.captions is not None else None,
+            indices=tuple(range(first, last)),
+            nth=tuple(self.nth[first:last].tolist()),
+        )
+
+
+def _generator(context: StageContext, device: torch.device) -> Generator:
+    about = context.work["model"]
+    fitted = "train" in context.spec["inputs"]
+    model = load_model(context, about, "train", device) if fitted else build_model(context, about).to(device).eval()
+    if not isinstance(model, Generator):
+        raise InvalidOutput(f"{about['plugin']} is not a generator")
+    return model
+
+
+def _refuse_more(model: GivenImages, labels: NDArray[np.int64] | None, count: int) -> None:
+    """Raise where more images are asked for than were made."""
+    there = model.available()
+    if labels is None or isinstance(there, int):
+        total = there if isinstance(there, int) else sum(there)
+        lacking = [f"{count:,} images are asked for, and {total:,} are there"] if count > total else []
+    else:
+        wanted = np.bincount(labels, minlength=len(model.task.classes)).tolist()
+        named = zip(model.task.classes, wanted, there, strict=True)
+        lacking = [
+            f"{name}: {more:,} are asked for, and {have:,} are there" for name, more, have in named if more > have
+        ]
+    if lacking:
+        raise DataError("there are not as many images as the suite asks for", lacking, hint="ask for fewer")
+
+
+def _counts(context: StageContext, model: Generator, task: str) -> dict[str, int]:
+    """Images of each class whose shares a sample set follows: those of `train`, or of what was made elsewhere."""
+    if isinstance(model, GivenImages) and context.work["count"] is not None:
+        there = model.available()
+        if not isinstance(there, int):
+            return dict(zip(model.task.classes, there, strict=True))
+    return _train_counts(context, task)
 
 
 def _train_counts(context: StageContext, task: str) -> dict[str, int]:
@@ -157,10 +226,9 @@ def _drawn(
     context: StageContext,
     model: Generator,
     sampling: Any,
-    labels: NDArray[np.int64] | None,
+    asked: _Asked,
     shard: Block,
     start: int,
-    count: int,
     device: torch.device,
 ) -> Iterator[NDArray[np.uint8]]:
     """The images of a shard from `start` on, a batch at a time; batches begin anew with every shard."""
@@ -169,13 +237,12 @@ def _drawn(
     for first in range(start, shard.last, work["batch"]):
         last = min(first + work["batch"], shard.last)
         reseed(work["seed"], "sample", first)
-        asked = torch.from_numpy(labels[first:last]).to(device) if labels is not None else None
         noise = Noise(work["seed"], _noises(work.get("columns"), first, last), device)
         with autocast:
-            images = model.sample(Conditions(count=last - first, labels=asked), sampling, noise)
+            images = model.sample(asked.conditions(first, last, device), sampling, noise)
         check_images(images, last - first, model.task.image_size, work["model"]["plugin"])
         shard.facts["starting_shape"] = list(noise.starting_shape) if noise.starting_shape else None
-        context.status(last, count, "images")
+        context.status(last, len(asked.nth), "images")
         yield images.cpu().contiguous().numpy()
 
 

@@ -47,13 +47,18 @@ def _score_predictions(context: StageContext) -> dict[str, Any]:
     work = context.work
     folder, prepared = context.input("prepare")
     trained = task_of(work["trained"])
-    predictions = _read(context.input("predictions")[0], trained)
+    # answers to another data set are to the question that is scored
+    predictions = _read(context.input("predictions")[0], task_of(work["task"]) if work.get("other") else trained)
     if "validation" in context.spec["inputs"]:
         predictions = replace(predictions, validation=_read(context.input("validation")[0], trained))
     if work["subgroups"]:
         predictions = replace(predictions, attributes=attributes_of(folder, predictions.ids))
     if work["task"]["name"] != trained.name:
-        predictions = derive(predictions, task_of(work["task"]), dataset_tasks(prepared))
+        if not work.get("other"):
+            predictions = derive(predictions, task_of(work["task"]), dataset_tasks(prepared))
+        elif predictions.validation is not None:
+            tasks = {about["name"]: task_of(about) for about in work["other"]}
+            predictions = replace(predictions, validation=derive(predictions.validation, task_of(work["task"]), tasks))
     facts = {**prepared.summary, "data": data_digest(prepared)}
     scored = score_predictions(work, predictions, facts, lambda name, params: _metric(context, name, params))
     for name, values in (("replicates", scored.replicates), ("jackknife", scored.jackknife)):

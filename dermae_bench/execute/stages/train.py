@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from dermae_bench.errors import PluginError
 from dermae_bench.execute.checkpoints import Checkpoints, save_tensors
 from dermae_bench.execute.run import BudgetOf, FitRun, reseed
+from dermae_bench.execute.stages.captions import captioned
 from dermae_bench.execute.stages.common import (
     StageContext,
     build_model,
@@ -53,6 +54,7 @@ def train(context: StageContext) -> dict[str, Any]:
         _start_from(context, model)
     model.to(device)
     images = image_set(context, work["images"], task, said_by_teacher(context, work["images"], task))
+    images = captioned(context, images, work["images"])
     teacher = None
     if work.get("teacher"):
         # it is asked, not trained: its own views need no graph

@@ -12,7 +12,7 @@ from dermae_bench.bounded.texts import read_json_lines
 from dermae_bench.errors import DataError, UserError
 from dermae_bench.report.evidence import FILE, VERIFY, Evidence, Score
 from dermae_bench.report.form import EVIDENCE, RECORD, unfit
-from dermae_bench.report.ranking import SECTION
+from dermae_bench.report.ranking import SECTION, TEST, named_section
 from dermae_bench.report.records import Board, Record
 
 RECORDS = "records.jsonl"
@@ -38,14 +38,16 @@ class Row:
     @property
     def section(self) -> str:
         """The task, or the set that is measured against: rows of two sections answer different questions."""
-        return self.names.get(SECTION[self.board], "")
+        return named_section(self.board, self.names)
 
     @property
     def short(self) -> str:
         """The id without the section."""
         parts = self.row.split(BETWEEN)
-        places = [place for place, part in enumerate(parts) if part == self.section]
-        return BETWEEN.join(part for place, part in enumerate(parts) if place not in places[-1:])
+        for name in (SECTION[self.board], TEST):
+            places = [place for place, part in enumerate(parts) if part == self.names.get(name)]
+            parts = [part for place, part in enumerate(parts) if place not in places[-1:]]
+        return BETWEEN.join(parts)
 
     @property
     def head(self) -> str:

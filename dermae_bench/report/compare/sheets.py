@@ -49,17 +49,20 @@ def refuse_public(folder: Path) -> None:
 
 
 class Pixels:
-    """The prepared images of a results folder, from the store beside it.
+    """The prepared images of one data set of a results folder, from the store beside it.
+
+    Args:
+        on: the data set that was scored on, under `evaluate_on`; "" for the suite's own.
 
     Raises:
         UserError: they are not there, or are not those that the results were made from.
         Damaged: their files are not what the store wrote.
     """
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results, on: str = "") -> None:
         import pyarrow.parquet as pq
 
-        about = results.evidence.prepared
+        about = results.evidence.others.get(on, {}) if on else results.evidence.prepared
         key, split, data = (about.get(name) for name in ("key", "split_digest", "data"))
         if not isinstance(key, str) or KEY.fullmatch(key) is None:
             # it becomes part of a path, and whoever wrote the folder chose it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,6 +11,7 @@ from dermae_bench.errors import DataError, UserError
 from dermae_bench.report.compare.names import MOST, listed, meant, rows_of, spaced
 from dermae_bench.report.compare.recorded import RECORDS, Results, Row
 from dermae_bench.report.evidence import FILE
+from dermae_bench.report.ranking import TEST
 
 USAGE = "compare FOLDER_A FOLDER_B, compare FOLDER_A:ROW FOLDER_B:ROW, or compare FOLDER ROW_A ROW_B"
 HINT = f"{USAGE}\n  `dermae-bench list` shows the folders that are there"
@@ -123,12 +124,31 @@ def paired(a: Results, b: Results, row_a: str | None, row_b: str | None) -> Pair
     shared = [key for key in first if key in second]
     if not shared:
         names = [f"{which}: {row.row}" for which, rows in zip("AB", chosen, strict=True) for row in rows.values()]
-        raise DataError("the rows of A and B have no task in common:", names)
+        elsewhere = _elsewhere(first, second)
+        raise DataError(elsewhere or "the rows of A and B have no task in common:", names)
     return Pairing(
         pairs=tuple(RowPair(a=first[key], b=second[key]) for key in shared),
         only_a=tuple(row.row for key, row in first.items() if key not in second),
         only_b=tuple(row.row for key, row in second.items() if key not in first),
     )
+
+
+def _elsewhere(first: Mapping[Key, Row], second: Mapping[Key, Row]) -> str | None:
+    """What to say of rows of one task that were scored on the images of two data sets; None of others."""
+    pairs = [
+        (one, two)
+        for one in first.values()
+        for two in second.values()
+        if one.board == two.board == "classifiers" and one.names.get("task") == two.names.get("task")
+    ]
+    if not pairs:
+        return None
+    a, b = (_images_of(row) for row in pairs[0])
+    return f"A was scored on {a}, B on {b}; rows are compared on the same images alone:"
+
+
+def _images_of(row: Row) -> str:
+    return f"the images of {row.names[TEST]!r}" if row.names.get(TEST) else "the test images of the suite's own data"
 
 
 def _whole(a: Results, b: Results) -> Pairing:

@@ -13,12 +13,13 @@ from dermae_bench.report.html.grid import NONE, Entry, Grid, Head, reported_grid
 from dermae_bench.report.leaderboard import (
     COST_HEADERS,
     KINDS,
-    SECTION,
     Cell,
     Line,
     MetricColumn,
     Pair,
     Table,
+    name_columns,
+    name_text,
     seeds_text,
 )
 from dermae_bench.report.numbers import cost, exact, heading, interval, places_of, shown, spread, standard_error
@@ -77,7 +78,7 @@ def board_view(boards: Boards, leaderboard: Table) -> BoardView:
 
 
 def _grid(leaderboard: Table, section: str, lines: Sequence[Line]) -> Grid:
-    names = [name for name in leaderboard.names if name != SECTION[leaderboard.board]]
+    names = name_columns(leaderboard, lines)
     metrics, letters = columns_of(leaderboard, lines), apart_reasons(lines)
     heads = [Head(text="#", numeric=True), *(Head(text=name, numeric=False) for name in names)]
     heads += [Head(text=visible(heading(column)), numeric=True) for column in metrics]
@@ -140,7 +141,7 @@ def _row(
         own = tuple(visible(mark, 120) for mark in info.marks) if name == names[0] else ()
         alone = [f"reported {pair.metric} {pair_text(pair)}" for pair in line.reported if not pair.beside]
         small = visible("\n".join(alone)) if name == names[0] else ""
-        entries.append(Entry(text=visible(info.names.get(name, "")), marks=own, css="name", small=small))
+        entries.append(Entry(text=visible(name_text(info, name)), marks=own, css="name", small=small))
     for column in columns:
         beside = [pair for pair in line.reported if pair.beside == column[0].key]
         entries.append(_entry(line.cells[column[0].key], *column[1:], info.kind, beside, letters))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dermae_bench.report.charts import round_steps
 from dermae_bench.report.escape import visible
 from dermae_bench.report.numbers import shown
 from dermae_bench.report.records import Curve
@@ -71,29 +72,18 @@ def draw(curve: Curve, over: str = "steps") -> Drawn | None:
         last_text = shown(ends[-1]) if ends else "none"
         colour, dash = len(lines) % 6, len(lines) // 6 % 3
         lines.append(DrawnLine(name=visible(name), pieces=tuple(pieces), last=last_text, colour=colour, dash=dash))
-    y_values = [10.0**e for e in range(math.ceil(low), math.floor(high) + 1)] if log else _round_steps(low, high)
+    y_values = [10.0**e for e in range(math.ceil(low), math.floor(high) + 1)] if log else round_steps(low, high)
     if len(y_values) < 2:
         y_values = [min(values), max(values)]
     return Drawn(
         title=visible(curve.title),
         log=log,
-        x_ticks=tuple((round(x(s), 1), f"{s:,.0f}") for s in _round_steps(first, last, 4) if s == int(s)),
+        x_ticks=tuple((round(x(s), 1), f"{s:,.0f}") for s in round_steps(first, last, 4) if s == int(s)),
         y_ticks=tuple((round(y(v), 1), format(v, ".4g")) for v in y_values),
         lines=tuple(lines),
         over=over,
         breaks=sum(not math.isfinite(v) for points in curve.series.values() for _, v in points),
     )
-
-
-def _round_steps(low: float, high: float, about: int = 5) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten inside [low, high], `about` so many."""
-    span = high - low
-    if span <= 0:
-        return [low]
-    raw = span / about
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw * 0.999)
-    return [round(i * step, 12) for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:

@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dermae_bench.report.escape import visible
+from dermae_bench.report.feature_figures import feature_figures
 from dermae_bench.report.html.behind import Behind, behind
 from dermae_bench.report.html.boards import BoardView, board_view
 from dermae_bench.report.html.chart import Drawn, draw
 from dermae_bench.report.html.flat import flat
 from dermae_bench.report.html.grid import Grid, contamination_grid, timings_grid
 from dermae_bench.report.html.inside import Inside, inside
+from dermae_bench.report.html.pictures import Shown, shown
 from dermae_bench.report.html.png import data_uri, strip
 from dermae_bench.report.leaderboard import table
 from dermae_bench.report.records import Boards, Figure
 from dermae_bench.report.subgroup_words import HOW_TO_READ
+from dermae_bench.report.sweep_figures import sweep_figures
 from dermae_bench.report.words import CONTAMINATION, warnings_of
 
 _SAMPLE_SIDE = 64
@@ -49,6 +52,10 @@ class Page:
     subgroup_words: tuple[str, ...]
     behind: Behind
     """What stands behind distances: curves and nearest pairs."""
+    sweeps: tuple[Shown, ...]
+    """Curves over the ratio of generated images."""
+    features: tuple[Shown, ...]
+    """Generated images among real ones in feature space."""
     contamination: Grid | None
     contamination_words: tuple[str, ...]
     timings: Grid | None
@@ -75,6 +82,8 @@ def page(boards: Boards) -> Page:
         subgroups=inside(boards),
         subgroup_words=HOW_TO_READ,
         behind=behind(boards),
+        sweeps=tuple(map(shown, sweep_figures(boards))),
+        features=tuple(map(shown, feature_figures(boards))),
         contamination=contamination_grid(boards) if boards.contamination else None,
         contamination_words=CONTAMINATION,
         timings=timings_grid(boards) if boards.timings else None,

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.splits import Placement, split_digest
-from dermae_bench.report.evidence import GENERATED, IMAGES, PREDICTIONS, SCORED_SPLITS, Evidence
+from dermae_bench.report.data_sets import GENERATED, DataSet, answered
+from dermae_bench.report.evidence import IMAGES, PREDICTIONS, Evidence
 from dermae_bench.report.verify.findings import UNUSABLE, Report, why
 from dermae_bench.report.verify.provenance import Provenance
 from dermae_bench.scoring.labels import map_labels, task_of
@@ -19,51 +21,72 @@ from dermae_bench.scoring.labels import map_labels, task_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ATTRIBUTE = "attribute."
 NAMED = 3
 """Images that a finding names."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Images:
-    """The images that were scored: id -> (group, split, label of the root task)."""
+    """The images that were scored: (split, id) -> (group, label of the root task of their data set)."""
 
-    facts: Mapping[str, tuple[str, str, int]]
+    facts: Mapping[tuple[str, str], tuple[str, int]]
 
     def of(self, split: str) -> dict[str, tuple[str, int]]:
         """id -> (group, label) of one split."""
-        return {name: (group, label) for name, (group, its, label) in self.facts.items() if its == split}
+        return {name: found for (its, name), found in self.facts.items() if its == split}
 
 
 def check_images(table: pa.Table, evidence: Evidence, report: Report) -> Images | None:
-    """Ids once, and per split the digest and the classes that the prepared data set has."""
-    if not _columns(table, IMAGES, "images", report):
+    """Ids once in each data set, and per split the digest and the classes that the prepared data set has."""
+    if not _columns(table, IMAGES, "images", report, evidence.sets):
         return None
     try:
         columns = [table.column(name).to_pylist() for name in ("id", "group", "split", "label")]
         rows = list(zip(*columns, strict=True))
-        found = Images(facts={name: (group, split, int(label)) for name, group, split, label in rows})
-        prepared = evidence.prepared
-        classes = next(iter(evidence.tasks.values())).classes
         report.count("images", len(rows))
-        if len(found.facts) != len(rows):
-            report.differs("images", IMAGES, f"{len(rows) - len(found.facts)} ids stand twice")
-        for split in SCORED_SPLITS:
-            placed = [Placement(name, group, its) for name, group, its, _ in rows if its == split]
-            digest, meant = split_digest(placed), prepared["split"]["parts"][split]
-            if digest != meant:
-                told = "ids, groups or splits are not those whose digest is in evidence.json"
-                report.differs("images", f"{IMAGES}: {split}", told, digest[:16], meant[:16])
-            counts = Counter(classes[label] for _, _, its, label in rows if its == split)
-            for name, count in prepared["counts"][split].items():
-                if counts[name] != count:
-                    report.differs("images", f"{IMAGES}: {split}: {name}", "images of this class", counts[name], count)
-        if strangers := {split for _, _, split, _ in rows} - set(SCORED_SPLITS):
+        for its in evidence.sets:
+            _split_by_split(its, [row for row in rows if row[2] in {its.label(split) for split in its.splits}], report)
+        known = {its.label(split): its for its in evidence.sets for split in its.splits}
+        if strangers := {split for _, _, split, _ in rows} - known.keys():
             report.differs("images", IMAGES, "splits that are not scored", sorted(strangers))
+        _of_others(table, known, report)
     except UNUSABLE as error:
         report.differs("images", IMAGES, f"it cannot be used: {why(error)}")
         return None
-    return found
+    return Images(facts={(split, name): (group, int(label)) for name, group, split, label in rows})
+
+
+def _split_by_split(its: DataSet, rows: Sequence[tuple[str, str, str, int]], report: Report) -> None:
+    """Args: rows: (id, group, split, label) of the scored images of one data set."""
+    classes = next(iter(its.tasks.values())).classes
+    if (twice := len(rows) - len({name for name, _, _, _ in rows})) > 0:
+        report.differs("images", IMAGES, f"{twice} ids stand twice")
+    for split in its.splits:
+        found = [(name, group, int(label)) for name, group, where, label in rows if where == its.label(split)]
+        place = f"{IMAGES}: {its.label(split)}"
+        digest = split_digest(Placement(name, group, split) for name, group, _ in found)
+        meant = its.about["split"]["parts"][split]
+        if digest != meant:
+            told = "ids, groups or splits are not those whose digest is in evidence.json"
+            report.differs("images", place, told, digest[:16], meant[:16])
+        counts = Counter(classes[label] for _, _, label in found)
+        for name, count in its.about["counts"][split].items():
+            if counts[name] != count:
+                report.differs("images", f"{place}: {name}", "images of this class", counts[name], count)
+
+
+def _of_others(table: pa.Table, known: Mapping[str, DataSet], report: Report) -> None:
+    """The attributes of one data set say nothing of the images of another."""
+    prefixes = {its.prefix for its in known.values()}
+    where = table.column("split").to_pylist() if len(prefixes) > 1 else []
+    for column in table.column_names if where else ():
+        owner = next((prefix for prefix in prefixes if column.startswith(prefix)), None)
+        values = table.column(column).to_pylist() if owner is not None else []
+        strange = [row for row, value in enumerate(values)
+                   if value is not None and where[row] in known and known[where[row]].prefix != owner]  # fmt: skip
+        if strange:
+            told = f"it says something of {len(strange)} images of another data set"
+            report.differs("images", f"{IMAGES}: column {column[:80]}", told, values[strange[0]])
 
 
 def check_answers(
@@ -83,7 +106,7 @@ def check_answers(
             report.differs("predictions", place, "the answers are missing", 0, about.get("n"))
             continue
         try:
-            _as_planned(provenance.stages[key], about, place, report)
+            its = _as_planned(provenance.stages[key], evidence, about, place, report)
             found = evidence.predictions(key)
             report.count("predictions", len(found.ids))
             if strangers := {split for its, split in placed if its == key} - {about["split"]}:
@@ -95,21 +118,26 @@ def check_answers(
             if found.logits.shape != (len(found.ids), classes) or not bool(np.isfinite(found.logits).all()):
                 report.differs("predictions", place, f"its logits are not finite numbers of {classes} classes")
                 continue
-            if images is not None and about["split"] in SCORED_SPLITS:
-                _beside_images(found.ids, found.groups, found.labels, about, evidence, images, place, report)
+            if images is not None and about["split"] in map(its.label, its.splits):
+                _beside_images(found.ids, found.groups, found.labels, about, its, images, place, report)
         except UNUSABLE as error:
             report.differs("predictions", place, f"they cannot be used: {why(error)}")
 
 
-def _as_planned(stage: Mapping[str, Any], about: Mapping[str, Any], place: str, report: Report) -> None:
-    """Split, task and name are those of the stage, which its key holds fast."""
+def _as_planned(
+    stage: Mapping[str, Any], evidence: Evidence, about: Mapping[str, Any], place: str, report: Report
+) -> DataSet:
+    """Split, task and name are those of the stage, which its key holds fast; returns whose images they are."""
     work = stage["parts"]["work"]
+    its = evidence.set_of(stage["parts"]["inputs"]["prepare"])
+    split = work["images"][0].get("split")
     meant = {
-        "name": stage["name"], "split": work["images"][0].get("split", GENERATED), "task": work["model"]["task"],
+        "name": stage["name"], "split": GENERATED if split is None else its.label(split), "task": answered(work),
     }  # fmt: skip
     for name, value in meant.items():
         if about[name] != value:
             report.differs("predictions", place, f"its {name} is not that of its stage", about[name], value)
+    return its
 
 
 def _beside_images(
@@ -117,7 +145,7 @@ def _beside_images(
     groups: Sequence[str],
     labels: NDArray[np.int64],
     about: Mapping[str, Any],
-    evidence: Evidence,
+    its: DataSet,
     images: Images,
     place: str,
     report: Report,
@@ -130,13 +158,11 @@ def _beside_images(
         )
         report.differs("predictions", place, told, [*strange, *lacking][:NAMED])
         return
-    tasks = evidence.tasks
-    root = next(iter(tasks.values()))
     own = np.array([meant[name][1] for name in ids], dtype=np.int64)
-    mapped = map_labels(own, root, task_of(about["task"]), tasks)
+    mapped = _mapped(own, task_of(about["task"]), its)
     for what, wrong, stored, expected in (
         ("labels", np.flatnonzero(mapped != labels), labels, mapped),
-        ("lesions", np.flatnonzero([meant[name][0] != its for name, its in zip(ids, groups, strict=True)]), groups,
+        ("lesions", np.flatnonzero([meant[name][0] != one for name, one in zip(ids, groups, strict=True)]), groups,
          [meant[name][0] for name in ids]),
     ):  # fmt: skip
         if len(wrong):
@@ -146,8 +172,23 @@ def _beside_images(
             report.differs("predictions", place, told, _plain(stored[first]), _plain(expected[first]))
 
 
-def _columns(table: pa.Table, name: str, topic: str, report: Report) -> bool:
-    """Whether the columns are those of the file, whole and of their kinds: no float is taken for a class."""
+def _mapped(labels: NDArray[np.int64], task: Task, its: DataSet) -> NDArray[np.int64]:
+    """Labels of the root task of a data set as those of a task that was answered."""
+    root = next(iter(its.tasks.values()))
+    if not its.name:
+        return map_labels(labels, root, task, its.tasks)
+    # another data set has its own order of the same classes
+    own = its.tasks[task.name]
+    order = np.array([task.classes.index(name) for name in own.classes], dtype=np.int64)
+    return np.asarray(order[map_labels(labels, root, own, its.tasks)], dtype=np.int64)
+
+
+def _columns(table: pa.Table, name: str, topic: str, report: Report, sets: Sequence[DataSet] = ()) -> bool:
+    """Whether the columns are those of the file, whole and of their kinds: no float is taken for a class.
+
+    Args:
+        sets: whose attributes may be there.
+    """
     from pyarrow import types
 
     def text(kind: pa.DataType) -> bool:
@@ -162,7 +203,7 @@ def _columns(table: pa.Table, name: str, topic: str, report: Report) -> bool:
     }  # fmt: skip
     if name == PREDICTIONS:
         kinds |= {"predictions": ("texts", text), "logits": ("lists of float32", logits)}
-    there = [one for one in table.column_names if name == PREDICTIONS or not one.startswith(ATTRIBUTE)]
+    there = [one for one in table.column_names if not any(one.startswith(its.prefix) for its in sets)]
     if len(set(table.column_names)) != table.num_columns or sorted(there) != sorted(kinds):
         report.differs(topic, name, "its columns are not those of such a file", sorted(there), sorted(kinds))
         return False

@@ -9,6 +9,7 @@ from typing import Any
 from dermae_bench.durable import canonical
 from dermae_bench.report.escape import public
 from dermae_bench.report.evidence import Evidence, Score
+from dermae_bench.report.ranking import TEST
 from dermae_bench.report.uncertainty import INTERVAL
 from dermae_bench.report.verify.chains import Chains
 from dermae_bench.report.verify.findings import Report
@@ -53,7 +54,7 @@ def check_plan(
         report.differs(TOPIC, "evidence.json: rows", f"they are not in the order of {FILE}", list(stored))
     _costs(planned, provenance, chains, report)
     _uncounted(planned, stored, provenance, entries, chains.aged, report)
-    _others(plan, provenance, chains, str(evidence.prepared["key"]))
+    _others(plan, evidence, provenance, chains, report)
     if chains.aged:
         _exchanged(planned, claims, chains, report)
     chains.names()
@@ -205,16 +206,32 @@ def _uncounted(
             report.skip(f"{place}: they are not here", "row")
 
 
-def _others(plan: Plan, provenance: Provenance, chains: Chains, prepared: str) -> None:
-    """Stages that no score of a row reads: lints, grids of samples, costs of encoders; and the data."""
+def _others(plan: Plan, evidence: Evidence, provenance: Provenance, chains: Chains, report: Report) -> None:
+    """Stages that no score of a row reads: lints, grids of samples, costs of encoders; and the data sets."""
     by_name: dict[tuple[str, str], list[str]] = {}
     for key, stage in provenance.stages.items():
         by_name.setdefault((stage["kind"], stage["name"]), []).append(key)
+    prepared = _data_sets(plan, evidence, chains, report)
     for planned in plan.stages:
-        if planned.kind == "prepare":
-            chains.compare(planned, prepared, "the prepared data set")
+        if planned.key in prepared:
             continue
         keys = by_name.get((planned.kind, str(public(planned.name))), [])
         if planned.key not in chains.found and keys:
             nearest = min(keys, key=lambda key: len(chains.fields(planned, key)))
             chains.compare(planned, nearest, f"evidence.json: stage {planned.name}")
+
+
+def _data_sets(plan: Plan, evidence: Evidence, chains: Chains, report: Report) -> set[str]:
+    """Hold each data set to the stage that prepares it; returns the keys of these in the plan."""
+    own = next(stage for stage in plan.stages if stage.kind == "prepare" and "only" not in stage.work)
+    chains.compare(own, str(evidence.prepared["key"]), "the prepared data set")
+    found = {own.key}
+    stages = {row.names[TEST]: row.prepare for row in plan.rows if row.prepare is not None}
+    for name, stage in stages.items():
+        found.add(stage.key)
+        if name in evidence.others:
+            chains.compare(stage, str(evidence.others[name]["key"]), f"the prepared data set {name}")
+    for name in evidence.others.keys() - stages.keys():
+        place = f"evidence.json: others.{str(name)[:80]}"
+        report.differs(TOPIC, place, f"{FILE} scores nothing on such a data set")
+    return found

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from dermae_bench.report.collect import class_counts
+from dermae_bench.report.data_sets import DataSet
 from dermae_bench.report.evidence import Evidence
 from dermae_bench.report.verify.findings import ANSWERS, Report, parts
 
@@ -28,7 +26,13 @@ def check_facts(evidence: Evidence, report: Report) -> None:
             report.differs(
                 TOPIC, f"evidence.json: boards.{'.'.join(filter(None, (name, at)))}", "of the data", one, two
             )
-    _inside(prepared, report)
+    for its in evidence.sets:
+        _inside(its, report)
+    for name, about in evidence.others.items():
+        report.count(TOPIC)
+        if about != evidence.set_of(str(about["key"])).about:
+            told = "it is one data set under two names, and they do not say the same of it"
+            report.differs(TOPIC, f"evidence.json: others.{name[:80]}", told)
     if prepared["leaky"]:
         mark = f"leaky: {prepared['leaky']}"
         for row in boards["rows"]:
@@ -36,9 +40,10 @@ def check_facts(evidence: Evidence, report: Report) -> None:
                 report.differs(TOPIC, f"evidence.json: row {row['row']}", "a mark is missing", row["marks"], mark)
 
 
-def _inside(prepared: Mapping[str, Any], report: Report) -> None:
-    """What the prepared data set says twice, it says alike."""
-    split, place = prepared["split"], "evidence.json: prepared"
+def _inside(its: DataSet, report: Report) -> None:
+    """What a prepared data set says twice, it says alike."""
+    prepared = its.about
+    split, place = prepared["split"], f"evidence.json: {its.place}"
     images = sum(sum(counts.values()) for counts in prepared["counts"].values())
     twice = {
         "n": (prepared["n"], images), "split_rule": (prepared["split_rule"], split["rule"]),

@@ -30,7 +30,7 @@ def check_members(
     """Name files and folders that nothing gives, whether the list of digests has them or not.
 
     Args:
-        texts: names of all files beside the folders of pictures.
+        texts: names of all files that were made again: those beside the folders of pictures, and charts.
         boards: made again.
         drawn: names of the grids that the suite asks for; None where it cannot be planned here.
     """
@@ -42,7 +42,8 @@ def check_members(
         if not place:
             return own in texts
         if place == FIGURES:
-            fits = picture is not None and (drawn is None or picture["name"] in {ALWAYS, *drawn})
+            grid = picture is not None and (drawn is None or picture["name"] in {ALWAYS, *drawn})
+            fits = grid or name in texts
         else:
             fits = picture is not None and picture["name"][-7:] in real
         return own == LIST or fits or (place == REAL and own == ".gitignore")

@@ -15,6 +15,7 @@ from typing import Any
 from dermae_bench.errors import PluginError, SuiteError
 from dermae_bench.plugin.catalog import Catalog, Reference
 from dermae_bench.report.evidence import Evidence
+from dermae_bench.report.ranking import TEST
 from dermae_bench.report.verify.findings import UNUSABLE, Report, why
 from dermae_bench.report.verify.reading import read_text
 from dermae_bench.store.contents import Contents
@@ -64,10 +65,11 @@ def plan_of(folder: Path, evidence: Evidence, catalog: Catalog, report: Report) 
         loaded = load_suite(
             folder / FILE,
             catalog=installed,
-            tasks_of=lambda plugin, params: _tasks(evidence),
+            tasks_of=lambda plugin, params: _tasks(evidence.prepared),
             file_digest=lambda path: stated[path],
         )
-        planner = Planner(loaded.suite, installed, _Named(stated), _tasks(evidence), evidence.prepared["counts"])
+        tasks, others = _tasks(evidence.prepared), _other_tasks(loaded.suite, evidence)
+        planner = Planner(loaded.suite, installed, _Named(stated), tasks, evidence.prepared["counts"], others)
         rows = RowPlanner(planner, loaded.resolved).rows()
     except UNUSABLE as error:
         told = f"{FILE} cannot be planned here, so names, kinds, seeds and models of the rows: {_reason(error)}"
@@ -88,8 +90,26 @@ def is_unknown(value: Any) -> bool:
     return isinstance(value, Mapping) and set(value) == {"sha256"} and str(value["sha256"]).startswith(UNKNOWN)
 
 
-def _tasks(evidence: Evidence) -> dict[str, dict[str, Any]]:
-    return {task["name"]: dict(task) for task in evidence.prepared["tasks"]}
+def _tasks(prepared: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {task["name"]: dict(task) for task in prepared["tasks"]}
+
+
+def _other_tasks(suite: Suite, evidence: Evidence) -> dict[str, dict[str, dict[str, Any]]]:
+    """Name under `evaluate_on` -> the tasks of that set by name.
+
+    Of a set that nobody has prepared yet nothing is known but the rows that wait for it; without any of these it is
+    held to answer everything, so that they are missing.
+    """
+    own = _tasks(evidence.prepared)
+    found = {}
+    for name in suite.evaluate_on:
+        if name in evidence.others:
+            found[name] = _tasks(evidence.others[name])
+            continue
+        rows = [row["names"] for row in evidence.about["boards"]["rows"] if row["board"] == "classifiers"]
+        waiting = {names["task"] for names in rows if names.get(TEST) == name}
+        found[name] = {task: about for task, about in own.items() if task in waiting or not waiting}
+    return found
 
 
 def _stated(loaded: LoadedSuite) -> dict[Path, str]:

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 
 from dermae_bench.durable import canonical
+from dermae_bench.report.escape import public
 from dermae_bench.report.evidence import FILE as EVIDENCE
 from dermae_bench.report.evidence import IMAGES, PREDICTIONS, Evidence
 from dermae_bench.report.export import tables
+from dermae_bench.report.html import chart_files
 from dermae_bench.report.records import Boards, Record, Reported, RowInfo, Uncertainty
 from dermae_bench.report.uncertainty import Resamples, uncertainty
 from dermae_bench.report.verify.digests import SUMS
 from dermae_bench.report.verify.findings import ANSWERS, UNUSABLE, Report, parts, same, why
 from dermae_bench.report.verify.members import check_members
+from dermae_bench.report.verify.planned import Plan
 from dermae_bench.report.verify.reading import read_text
 from dermae_bench.report.verify.records import FILE as RECORDS
 from dermae_bench.report.verify.scores import Again
@@ -31,8 +34,14 @@ OTHERS = frozenset({EVIDENCE, PREDICTIONS, IMAGES, SUMS, "report.html", "suite.r
 Found = dict[tuple[str, str], Uncertainty]
 
 
-def check_rows(scores: Sequence[Again], evidence: Evidence, report: Report) -> None:
+def check_rows(scores: Sequence[Again], evidence: Evidence, plan: Plan | None, report: Report) -> None:
     """Seeds and confusion counts of the rows, beside the scores that they show."""
+    # no metric of the suite may apply to a row, which then shows costs alone
+    bare = (
+        {(row.board, str(public(row.row))) for row in plan.rows if not any(cell.scores for cell in row.cells)}
+        if plan is not None
+        else set()
+    )
     shown: dict[tuple[str, str], list[tuple[str, Again]]] = {}
     for score in scores:
         for row in score.score.rows:
@@ -44,7 +53,8 @@ def check_rows(scores: Sequence[Again], evidence: Evidence, report: Report) -> N
         place = f"evidence.json: row {row['row']}"
         seeds = [canonical(item) for item in row["seeds"]]
         found = shown.pop((row["board"], row["row"]), [])
-        if row["status"] == "ok" and (lacking := [item for item in seeds if item not in {key for key, _ in found}]):
+        lacking = [item for item in seeds if item not in {key for key, _ in found}]
+        if row["status"] == "ok" and lacking and (row["board"], row["row"]) not in bare:
             report.differs("rows", place, "the row is finished, and no score is of seeds", lacking)
         if strange := sorted({key for key, _ in found} - set(seeds)):
             report.differs("rows", place, "scores of seeds that the row does not have", strange)
@@ -162,14 +172,14 @@ def boards_of(evidence: Evidence, records: Sequence[Mapping[str, Any]], interval
 
 
 def check_boards(folder: Path, boards: Boards, drawn: AbstractSet[str] | None, blind: set[str], report: Report) -> None:
-    """Render every board again and compare it with the folder's, byte by byte and then cell by cell.
+    """Render every board and chart again and compare it with the folder's, byte by byte and then cell by cell.
 
     Args:
         drawn: names of the pictures that the suite may give; None where it cannot be planned here.
         blind: metrics whose ties cannot be told here.
     """
     try:
-        made = tables(boards)
+        made = {**tables(boards), **{name: data.decode() for name, data in chart_files(boards).items()}}
     except UNUSABLE as error:
         report.differs("boards", "evidence.json", f"no boards can be made from it: {why(error)}")
         return

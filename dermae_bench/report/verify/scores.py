@@ -96,7 +96,7 @@ def _predictions(evidence: Evidence, score: Score, metrics: Metrics) -> Again:
     answers = evidence.scored(score)
     if not score.work["subgroups"]:
         answers = replace(answers, attributes={})
-    scored = score_predictions(score.work, answers, evidence.prepared, metrics)
+    scored = score_predictions(score.work, answers, evidence.facts(score), metrics)
     names = scored.summary["columns"]
     return Again(
         score=score,

@@ -10,8 +10,9 @@ import numpy as np
 
 from dermae_bench.durable import digest_file, digest_of
 from dermae_bench.plugin.splits import Placement, split_digest
+from dermae_bench.report.data_sets import OWN, DataSet
 from dermae_bench.report.escape import public
-from dermae_bench.report.evidence import IMAGES, PREDICTIONS, SCORED_SPLITS, Evidence
+from dermae_bench.report.evidence import IMAGES, PREDICTIONS, Evidence
 from dermae_bench.report.verify.findings import STORE, UNUSABLE, Report, why
 from dermae_bench.report.verify.provenance import KEY, KINDS, Provenance
 from dermae_bench.report.verify.reading import plain, read_table
@@ -104,11 +105,13 @@ def check_tables(
     entries: Entries, evidence: Evidence, provenance: Provenance, answers: pa.Table | None, images: pa.Table | None,
     report: Report,
 ) -> None:  # fmt: skip
-    """The prepared data set, its images and every set of answers, as they lie in the store."""
-    try:
-        _prepared(entries, evidence, images, report)
-    except UNUSABLE as error:
-        report.differs("images", IMAGES, f"it cannot be compared with the store: {why(error)}")
+    """The prepared data sets, their images and every set of answers, as they lie in the store."""
+    for its in evidence.sets if evidence.prepared else ():
+        try:
+            _prepared(entries, its, images, report)
+        except UNUSABLE as error:
+            place = f"{IMAGES}: {its.name}" if its.name else IMAGES
+            report.differs("images", place, f"it cannot be compared with the store: {why(error)}")
     for key, about in evidence.about["predictions"].items():
         place = f"{PREDICTIONS}: {str(about.get('name'))[:120]}"
         try:
@@ -148,19 +151,17 @@ def _same_answers(entries: Entries, evidence: Evidence, key: str, place: str, re
         report.differs("predictions", place, told, float(found.logits[row, column]), float(logits[row, column]))
 
 
-def _prepared(entries: Entries, evidence: Evidence, images: pa.Table | None, report: Report) -> None:
-    about = evidence.prepared
-    if not about:
-        return
-    manifest = entries.whole("prepare", str(about["key"]))
+def _prepared(entries: Entries, its: DataSet, images: pa.Table | None, report: Report) -> None:
+    about, place = its.about, f"evidence.json: {its.place}"
+    manifest = entries.whole("prepare", its.key)
     if manifest is None:
         return
     stored = {name: value for name, value in about.items() if name not in {"key", "data"}}
     if stored != public(manifest.summary):
-        report.differs("images", "evidence.json: prepared", "it is not what the store says of the data set")
+        report.differs("images", place, "it is not what the store says of the data set")
     data = digest_of([manifest.files["images.npy"]["sha256"], manifest.summary["split_digest"]])[:16]
     if data != about["data"]:
-        report.differs("images", "evidence.json: prepared.data", "digest of pixels and splits", about["data"], data)
+        report.differs("images", f"{place}.data", "digest of pixels and splits", about["data"], data)
     table = read_table(entries.folder("prepare", manifest.key), "table.parquet", report, TOPIC)
     if table is None:
         return
@@ -169,19 +170,29 @@ def _prepared(entries: Entries, evidence: Evidence, images: pa.Table | None, rep
     report.count("images beside the store", table.num_rows)
     if digest != manifest.summary["split_digest"]:
         report.differs("images", "split digest", "the table of the store gives another", about["split_digest"], digest)
-    if images is None:
-        return
-    own = [name for name in table.column_names if name == "label" or name.startswith("attribute.")]
-    meant = _by_id(table, ["id", "group", "split", *own], SCORED_SPLITS)
-    found = _by_id(images, images.column_names, SCORED_SPLITS)
-    if sorted(images.column_names) != sorted(["id", "group", "split", *own]):
-        report.differs("images", IMAGES, "columns are not those of the store", images.column_names)
+    if images is not None:
+        _same_images(its, table, images, report)
+
+
+def _same_images(its: DataSet, table: pa.Table, images: pa.Table, report: Report) -> None:
+    """The scored images of one data set beside the table of the store, row by row."""
+    known = ("id", "group", "split", "label")
+    meant = _by_id(table, [*known, *(one for one in table.column_names if one.startswith(OWN))], its.splits)
+    mine = [one for one in images.column_names if one.startswith(its.prefix)]
+    columns = [*(one for one in known if one in images.column_names), *mine]
+    found = _by_id(images, columns, tuple(map(its.label, its.splits)))
+    own = sorted(one.replace(its.prefix, OWN, 1) for one in mine)
+    if own != sorted(one for one in table.column_names if one.startswith(OWN)):
+        report.differs("images", IMAGES, "columns are not those of the store", mine)
     for name in sorted(meant.keys() ^ found.keys()):
-        report.differs("images", f"{IMAGES}: {name}", "it is in one of folder and store only")
+        place = f"{IMAGES}: {its.label(name)}"
+        report.differs("images", place, "it is in one of folder and store only")
     for name in meant.keys() & found.keys():
         for column, value in meant[name].items():
-            if found[name].get(column) != value:
-                report.differs("images", f"{IMAGES}: {name}: {column}", "the store has", found[name].get(column), value)
+            stored = found[name].get(column.replace(OWN, its.prefix, 1) if column.startswith(OWN) else column)
+            expected = its.label(str(value)) if column == "split" else value
+            if stored != expected:
+                report.differs("images", f"{IMAGES}: {its.label(name)}: {column}", "the store has", stored, expected)
 
 
 def _by_id(table: pa.Table, names: list[str], splits: tuple[str, ...]) -> dict[str, dict[str, Any]]:

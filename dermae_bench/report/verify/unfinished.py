@@ -135,5 +135,9 @@ def _unread(evidence: Evidence, lacking: Lacking | None, waiting: set[Name], rep
     }
     for key, about in evidence.about["predictions"].items():
         name = about["name"]
-        if about["split"] == "test" and key not in read and not (name in awaited or (lacking is None and waiting)):
+        if (
+            str(about["split"]).rpartition(":")[2] == "test"
+            and key not in read
+            and not (name in awaited or (lacking is None and waiting))
+        ):
             report.differs("predictions", f"{PREDICTIONS}: {str(name)[:120]}", "no score is of these answers")

@@ -100,7 +100,8 @@ def _evidence(folder: Path, report: Report) -> Evidence | None:
     if about.get("version") != VERSION:
         report.differs("evidence", f"{FILE}: version", "another version of dermae-bench wrote it", about.get("version"))
         return None
-    for name, kind in SHAPE.items():
+    # folders of older versions have no other data sets
+    for name, kind in {**SHAPE, **({"others": dict} if "others" in about else {})}.items():
         if not isinstance(about.get(name), kind):
             report.differs("evidence", f"{FILE}: {name}", "it is missing, or not what it should be")
             return None
@@ -143,7 +144,7 @@ def _numbers(
     """Records, rows, intervals, and the boards that are made of them."""
     stored = read_records(read_lines(folder, RECORDS, report, "records"), report)
     records = check_records(stored, scores, evidence, report)
-    check_rows(scores, evidence, report)
+    check_rows(scores, evidence, plan, report)
     check_facts(evidence, report)
     if evidence.prepared:
         check_warnings(scores, records, plan, evidence, provenance, entries, report)

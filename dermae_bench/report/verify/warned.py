@@ -67,6 +67,9 @@ def _begins(name: str) -> tuple[str, str]:
 def _known(scores: Sequence[Again], evidence: Evidence) -> Iterator[str]:
     yield from evidence.prepared["warnings"]
     yield from (f"skipped: {name}" for name in evidence.prepared["skipped"])
+    for other, about in evidence.others.items():
+        yield from (f"{other}: {text}" for text in about["warnings"])
+        yield from (f"{other}: skipped: {name}" for name in about["skipped"])
     for score in scores:
         if score.summary is not None:
             yield from score.summary["warnings"]

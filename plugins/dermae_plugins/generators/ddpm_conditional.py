@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from dermae_bench import api
 from dermae_plugins.parts import samplers
 from dermae_plugins.parts.diffusion import Diffusion
+from dermae_plugins.parts.guidance import guidance_weight, left_out
 from dermae_plugins.parts.perceptual import FeatureDistance, PerceptualConfig
 from dermae_plugins.parts.unet import DiffusionConfig, example_inputs
 
@@ -38,15 +39,10 @@ class ConditionalDDPM(Diffusion):
         if config.perceptual_weight:
             self.frozen("features", FeatureDistance(config, task.image_size))
 
-    def left_out(self, labels: Tensor) -> Tensor:
-        """Labels with a share of `p_uncond` replaced by the class "any"."""
-        hidden = torch.rand(len(labels), device=labels.device) < self.config.p_uncond
-        return labels.masked_fill(hidden, len(self.task.classes))
-
     def loss(self, x0: Tensor, labels: Tensor | None, run: api.Run) -> Tensor:
         """Mean squared error of the prediction, and the weighted perceptual loss where there is one."""
         assert labels is not None
-        told = self.left_out(labels)
+        told = left_out(labels, self.config.p_uncond, len(self.task.classes))
         x_t, t, eps = self.process.diffuse(x0)
         output = self.unet(x_t, t, told).sample.float()
         mse = F.mse_loss(output, self.process.target(x0, eps, t))
@@ -66,14 +62,8 @@ class ConditionalDDPM(Diffusion):
         )
 
     def guidance(self, sampling: samplers.GuidedSampling) -> float:
-        """The weight asked for.
-
-        Raises:
-            PluginError: it is above 0, but the network never saw an image without its label.
-        """
-        if sampling.guidance and not self.config.p_uncond:
-            raise api.PluginError("guidance needs a network that was trained with p_uncond above 0")
-        return sampling.guidance
+        """The weight asked for; as `guidance_weight`."""
+        return guidance_weight(sampling.guidance, self.config.p_uncond)
 
     def passes(self, sampling: samplers.GuidedSampling) -> int:
         return 2 if self.guidance(sampling) else 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ Loss = Callable[[Tensor, api.Batch, View], Tensor]
 class FineTuned(api.Classifier):
     """Network, start, loop and cost; a classifier adds `Config`, a `Recipe` or more, and `fit`, which calls `learn`."""
 
+    protocols: ClassVar[Mapping[str, Mapping[str, str]]] = {"train": {"head": "linear-probe"}}
     mean: Tensor
     std: Tensor
     config: Recipe
@@ -68,6 +69,12 @@ class FineTuned(api.Classifier):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.net((images.float() / 255 - self.mean) / self.std)
         return logits
+
+    def features(self, images: Tensor) -> Tensor:
+        # what timm's networks hand to their classifier: pooled, after the last norm and any hidden layer of the head
+        body = self.net.forward_features((images.float() / 255 - self.mean) / self.std)
+        pooled: Tensor = self.net.forward_head(body, pre_logits=True)
+        return pooled.float()
 
     def learn(self, train: api.ImageSet, run: api.Run, loss: Loss) -> None:
         """Spend the budget on `loss` by the recipe."""

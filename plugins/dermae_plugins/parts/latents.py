@@ -37,6 +37,10 @@ class Pixels:
         """How batches of `train` become x0."""
         return lambda batch: flipped(api.from_uint8(batch.images), flip)
 
+    def means(self, images: Tensor) -> Tensor:
+        """x0 of uint8 images (B, 3, S, S) that a classifier is asked about: not mirrored."""
+        return api.from_uint8(images)
+
     def images(self, x0: Tensor) -> Tensor:
         """float images (B, 3, S, S) of x0, with gradient."""
         return x0
@@ -95,7 +99,9 @@ class Latents(nn.Module):
         if self.memory(len(train), flip) > self.limit:
             return lambda batch: self._drawn(*self._encoded(flipped(api.from_uint8(batch.images), flip)))
         sides = [False, True] if flip else [False]
-        kept = [torch.cat(list(self._parts(train, mirrored, device))) for mirrored in sides]
+        # autocast joins float32 and bfloat16 alone
+        with torch.autocast(device.type, enabled=False):
+            kept = [torch.cat(list(self._parts(train, mirrored, device))) for mirrored in sides]
 
         def clean(batch: api.Batch) -> Tensor:
             positions = batch.indices.to(device)
@@ -126,6 +132,11 @@ class Latents(nn.Module):
         mean, log_variance = moments.chunk(2, dim=1)
         deviation = (0.5 * log_variance.clamp(-30, 20)).exp() * self.scaling
         return [(mean - self.shift) * self.scaling, deviation]
+
+    def means(self, images: Tensor) -> Tensor:
+        """x0 float (B, C, h, w) of uint8 images (B, 3, S, S), neither mirrored nor drawn: the mean of the posterior."""
+        some = api.from_uint8(images).split(self._at_once())
+        return torch.cat([self._encoded(part)[0] for part in some])
 
     def _drawn(self, mean: Tensor, deviation: Tensor | None = None) -> Tensor:
         # noise is drawn in the order of memory, which must be the same however the latents were made

@@ -1,4 +1,4 @@
-"""The U-Net of the diffusion models, and the options that they share."""
+"""The U-Net of the diffusion and flow models, and the options that they share."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from dermae_plugins.parts.process import Prediction, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionConfig(SpaceConfig):
-    """Network, process and optimiser. The defaults are the 256-pixel network of Ho et al. 2020 (114 M parameters).
+class NetworkConfig(SpaceConfig):
+    """Network and optimiser. The defaults are the 256-pixel network of Ho et al. 2020 (114 M parameters).
 
     Latents have fewer pixels and want fewer levels: three or four where images have six.
     """
@@ -39,12 +39,6 @@ class DiffusionConfig(SpaceConfig):
     modulation: Literal["add", "scale-shift"] = "add"
     """How time and class enter a residual block: added (Ho et al. 2020), or as scale and shift of its norm (Dhariwal
     and Nichol 2021), with which classes are learnt in fewer steps."""
-    timesteps: Annotated[int, api.Between(2)] = 1000
-    """Steps T of the diffusion process."""
-    schedule: Schedule = "linear"
-    """Noise schedule: linear betas (Ho et al. 2020) or cosine (Nichol and Dhariwal 2021)."""
-    prediction: Prediction = "eps"
-    """What the network predicts; at small budgets x0 with the cosine schedule gives pictures where eps gives noise."""
     optimizer: OptimizerName = "adam"
     """Adam, or AdamW with `weight_decay`."""
     lr: Annotated[float, api.Between(0)] = 1e-4
@@ -74,19 +68,32 @@ class DiffusionConfig(SpaceConfig):
             raise ValueError("weight_decay needs optimizer: adamw")
 
 
-TINY: Mapping[str, Any] = {
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig(NetworkConfig):
+    """The network, and the process whose noise it removes."""
+
+    timesteps: Annotated[int, api.Between(2)] = 1000
+    """Steps T of the diffusion process."""
+    schedule: Schedule = "linear"
+    """Noise schedule: linear betas (Ho et al. 2020) or cosine (Nichol and Dhariwal 2021)."""
+    prediction: Prediction = "eps"
+    """What the network predicts; at small budgets x0 with the cosine schedule gives pictures where eps gives noise."""
+
+
+TINY_NETWORK: Mapping[str, Any] = {
     "channels": [8, 16],
     "layers_per_block": 1,
     "attention_levels": [],
     "norm_groups": 4,
     "lr": 1e-3,
-    "timesteps": 50,
 }
+"""The network of the conformance kit."""
+TINY: Mapping[str, Any] = {**TINY_NETWORK, "timesteps": 50}
 TINY_SAMPLING: Mapping[str, Any] = {"steps": 4}
 """Small enough for the conformance kit."""
 
 
-def build_unet(config: DiffusionConfig, space: Space, classes: int | None = None) -> UNet2DModel:
+def build_unet(config: NetworkConfig, space: Space, classes: int | None = None) -> UNet2DModel:
     """U-Net for x0 of the space's shape; with `classes`, one embedding more than classes: the last means "any".
 
     Raises:

@@ -79,12 +79,12 @@ class Here:
     def __init__(self, suite: Path) -> None:
         session = open_session(suite, preset=None, sets=(), results=suite.parent / "results", plugins_dir=None)
         contents = Contents(suite.parent / "memo.json")
-        known = {stage.kind: stage for stage in session.stages}
+        prepare = next(stage for stage in session.stages if stage.kind == "prepare")
         planner = Planner(session.loaded.suite, session.catalog, contents, TASKS)
         rows = RowPlanner(planner, session.loaded.resolved)
         rows.rows()
         leakage_stages(GeneratorRows(rows))
-        assert planner.prepare().key == known["prepare"].key
+        assert planner.prepare().key == prepare.key
         self.session = replace(session, stages=planner.stages)
         self.asked: list[str] = []
 
@@ -225,6 +225,95 @@ def test_samples_are_looked_at_once_they_are_drawn(
     assert "WARNING x/count=2: 1 generated images with the pixels of a real one in val or test" in text
     assert "drawn-0 ~ i17.png (test)" in text
     assert "not drawn yet" not in text
+
+
+# -- other data sets and captions --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Callable[..., Path]:
+    """Write another folder of images, and let a suite evaluate on it."""
+
+    def write(suite: Path, pictures: Sequence[np.ndarray], split: str = "test") -> Path:
+        root = tmp_path / "clinic"
+        root.mkdir()
+        lines = ["path,label,group,split"]
+        noise = np.random.default_rng(5).integers(0, 256, (2, *pictures[0].shape), dtype=np.uint8)
+        for where, picture in zip(("train", "val"), noise, strict=True):
+            Image.fromarray(picture).save(root / f"{where}.png")
+            lines.append(f"{where}.png,nv,{where},{where}")
+        for n, picture in enumerate(pictures):
+            Image.fromarray(picture).save(root / f"c{n}.png")
+            lines.append(f"c{n}.png,{('nv', 'mel')[n % 2]},patient{n},{split}")
+        (tmp_path / "clinic.csv").write_text("\n".join(lines) + "\n")
+        params = {"root": str(root), "csv": str(tmp_path / "clinic.csv"), "image_size": SIZE}
+        about = yaml.safe_load(suite.read_text())
+        about["evaluate_on"] = {"clinic": {"plugin": "image-folder", "params": params}}
+        suite.write_text(yaml.safe_dump(about, sort_keys=False))
+        return suite
+
+    return write
+
+
+def test_another_set_is_prepared_and_compared(
+    folder: Callable[..., Path],
+    clinic: Callable[..., Path],
+    drawn: np.ndarray,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, drawn[0].shape, dtype=np.uint8)
+    here = Here(clinic(folder(), [noise, drawn[0], drawn[9][::-1], drawn[15]]))
+    assert here.lint() == 0
+    out = capsys.readouterr().out
+    assert "other set clinic: 4 images, 4 lesions: mel 2, nv 2" in out
+    assert "WARNING clinic: fewer than 10 test images" in out
+    assert "WARNING other/clinic: 1 pairs of equal pixels in what is trained on and in the other set" in out
+    assert "i00.png (train, nv) ~ c1.png (clinic, mel)" in out
+    assert "WARNING other/clinic: 1 near-duplicates" in out
+    assert "i09.png (val, mel) ~ c2.png (clinic, nv): correlation 1.0000" in out
+    # its copy of a test image teaches nobody anything
+    assert "c3.png" not in out
+    assert "0 errors; warnings: 2" in out
+    assert here.lint() == 0, "and a second time nothing is done again"
+
+
+def test_another_set_without_test_images_is_an_error_by_name(
+    folder: Callable[..., Path],
+    clinic: Callable[..., Path],
+    drawn: np.ndarray,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    here = Here(clinic(folder(), [drawn[0], drawn[1]], split="train"))
+    assert here.lint() == 2
+    out = capsys.readouterr().out
+    assert out.startswith("ERROR clinic: ")
+    assert "clinic.csv: no image is in test" in out
+
+
+def test_captions_are_told_with_their_words_and_what_they_give_away(
+    folder: Callable[..., Path], drawn: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(4).integers(0, 256, (24, *drawn[0].shape), dtype=np.uint8)
+    facts = [{"label": ("nv", "mel")[n % 2], "group": f"x{n}", "split": "train"} for n in range(24)]
+    extra = list(zip(noise, facts, strict=True))
+    here = Here(folder(extra))
+    table = [("id", "caption")]
+    table += [(f"i{n:02d}.png", f"photograph {n}" + ", risky" * (n % 2)) for n in range(8)]
+    table += [(f"extra{n}.png", f"picture {n}" + ", Melanoma" * (n % 2)) for n in range(24)]
+    (tmp_path / "said.csv").write_text("".join(f'{name},"{text}"\n' for name, text in table))
+    captions = {"file": str(tmp_path / "said.csv"), "template": None, "task": "diagnosis", "words": {}}
+    about = {"of": "leakage", "what": "captions", "extractor": None, "captions": captions, "tasks": ["diagnosis"]}
+    prepare = here.session.stages[0]
+    own = {"work": about, "inputs": {"prepare": prepare.key}}
+    name = "score/leakage/captions/said"
+    stage = Stage(kind="score", name=name, work=about, parts=own, key=key_of(own), inputs={"prepare": prepare})
+    here.session = replace(here.session, stages=[*here.session.stages, stage])
+    assert here.lint() == 0
+    out = capsys.readouterr().out
+    assert "WARNING captions/said: 1 names of classes in the captions of their images" in out
+    assert '  "melanoma": mel (diagnosis), 12 of 12 captions\n' in out
+    assert "NOTE captions/said: the words of a caption give its diagnosis in " in out
+    assert " of 32 captions; the most frequent class is 50.0% of them" in out
 
 
 def test_without_the_data_it_says_so(folder: Callable[..., Path]) -> None:

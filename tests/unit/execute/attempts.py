@@ -25,6 +25,11 @@ WHERE: Mapping[str, tuple[str, str | None]] = {
     "pixels": ("pixels", str(PLUGINS / "pixels.py")),
     "pixels-by-class": ("pixels", str(PLUGINS / "pixels.py")),
     "thumbnails": ("thumbnails", str(PLUGINS / "thumbnails.py")),
+    "timm": ("dermae_plugins.classifiers.timm_classifier", None),
+    "external-images": ("dermae_bench.builtin.external.images", None),
+    "external-images-labelled": ("dermae_bench.builtin.external.images", None),
+    "external-predictions": ("dermae_bench.builtin.external.predictions", None),
+    "specificity-at-95-sensitivity": ("dermae_bench.builtin.metrics.operating_points", None),
     "misbehaving": ("misbehaving", str(PLUGINS / "misbehaving.py")),
 }
 

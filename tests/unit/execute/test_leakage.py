@@ -99,6 +99,32 @@ def test_a_generated_copy_of_a_test_image_is_found(bench: Bench, data: Manifest)
     assert len(json.dumps(found)) < 2000
 
 
+def test_another_set_is_compared_with_train_and_val_and_with_given_images(bench: Bench, data: Manifest) -> None:
+    folder = bench.files(data)
+    splits = Table.read(folder / "table.parquet").columns["split"]
+    pixels = np.load(folder / "images.npy")
+    noise = np.random.default_rng(1).integers(0, 256, (2, *pixels.shape[1:]), dtype=np.uint8)
+    its = np.concatenate([noise, [pixels[splits.index(split)] for split in ("train", "val", "test")]])
+    table = {"id": [f"c{n}" for n in range(5)], "group": [f"p{n}" for n in range(5)], "split": ["test"] * 5,
+             "label": [0, 1, 0, 1, 0]}  # fmt: skip
+    clinic = committed(bench, "prepare", {"images.npy": its}, table, dict(data.summary))
+    work = {**REAL, "what": "other", "set": "clinic"}
+    found = bench.do("score", work, {"prepare": data, "other": clinic}).summary
+    assert found["counts"] == {"other-exact": 2}
+    assert found["images"]["copies"] == {"train>clinic": 1, "val>clinic": 1}
+    assert found["n"] == 5
+    (warning,) = found["warnings"]
+    assert "(images: 2 in clinic)" in warning
+
+    names = {"id": ["drawn-0", "drawn-1"]}
+    made = committed(bench, "sample", {"images-00000.npy": np.stack([its[0], noise[0] ^ 85])}, names, {"task": None})
+    inputs = {"prepare": data, "samples0": made}
+    assert bench.do("score", SAMPLES, inputs).summary["counts"] == {}
+    given = bench.do("score", {**SAMPLES, "others": ["clinic"]}, {**inputs, "other-clinic": clinic}).summary
+    assert given["counts"] == {"generated-exact": 1}
+    assert given["images"]["copies"] == {"samples>clinic": 1, "clinic>samples": 1}
+
+
 def test_features_of_each_split_are_read_in_the_order_of_the_images(bench: Bench, data: Manifest) -> None:
     made = planted(bench, data, group="again")
     table = Table.read(bench.files(made) / "table.parquet").columns

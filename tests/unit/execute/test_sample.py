@@ -71,7 +71,8 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
         asked = {"count": None, "per_class": None, "columns": None, "sampling": {}, "seed": 0, "shard": 4, "batch": 3}
         folder = tmp_path / name
         (folder / "out").mkdir(parents=True, exist_ok=True)
-        spec = {"key": "0123456789", "work": {"model": about, **asked, "precision": "fp32", "threads": 1, **work}}
+        work = {"model": about, **asked, "precision": "fp32", "threads": 1, **work}
+        spec = {"key": "0123456789", "work": work, "inputs": {"train": {}}}
         monkeypatch.setattr(
             sampling, "load_model", lambda context, about, role, device: cls(None, sampling.task_of(about["task"]))
         )

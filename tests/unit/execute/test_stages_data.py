@@ -14,12 +14,11 @@ from dermae_bench.errors import DataError, InvalidOutput, UserError
 from dermae_bench.execute.stages.common import (
     StageContext,
     Table,
-    check_images,
-    check_logits,
     dataset_tasks,
     image_set,
 )
 from dermae_bench.execute.stages.extract import choose
+from dermae_bench.execute.stages.outputs import check_images, check_logits
 from dermae_bench.execute.stages.prepare import _check_examples
 from dermae_bench.plugin.data import Example, Task
 from dermae_bench.scoring.labels import map_labels

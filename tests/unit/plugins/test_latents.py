@@ -195,6 +195,14 @@ def test_what_is_encoded_once_is_what_would_be_encoded_at_each_step(
     assert torch.equal(*two) == (kind == "tiny" and not flip)
 
 
+def test_latents_are_kept_under_autocast(folders: dict[str, Path]) -> None:
+    images, space = labelled(), space_of(folders, "tiny")
+    with torch.autocast("cpu", torch.bfloat16):
+        clean = space.clean(images, False, CPU)
+        x0 = clean(batch_of(images, [3, 4]))
+    assert torch.equal(x0, space.clean(images, False, CPU)(batch_of(images, [3, 4])))
+
+
 def test_mirror_images_are_encoded_themselves(folders: dict[str, Path]) -> None:
     images = labelled()
     images.parts[0].pixels[0][..., :4] = 0

@@ -13,6 +13,7 @@ from dermae_bench.plugin.catalog import Catalog, Reference
 from dermae_bench.report.collect import class_counts
 from dermae_bench.report.contamination import contamination
 from dermae_bench.report.escape import public
+from dermae_bench.report.starts import started_from
 from dermae_bench.report.uncertainty import INTERVAL
 from dermae_bench.report.verify.asked import check_plan
 from dermae_bench.report.verify.findings import Report
@@ -26,6 +27,7 @@ from dermae_bench.suite.plan import Planner
 from dermae_bench.suite.resolved import suite_to_yaml
 from dermae_bench.suite.rows import RowPlanner
 from dermae_bench.suite.stage import Stage, key_of
+from dermae_bench.suite.weights import declared_corpora
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "suite"))
 from planning import TASKS, PlanCatalog
@@ -35,6 +37,7 @@ version: 1
 suite: tiny
 description: two classifiers and a generator
 dataset: {plugin: phantom, params: {image_size: 16}}
+evaluate_on: {elsewhere: {plugin: phantom}}
 tasks: [diagnosis, malignancy]
 seeds: {generator: [0], classifier: [0, 1]}
 budgets: {short: {steps: 12, batch_size: 16}}
@@ -86,12 +89,12 @@ class Folder:
         suite.write_text(SUITE.replace("WEIGHTS", str(weights)).replace("SHA256", digest))
         tasks = {name: dict(task) for name, task in TASKS.items()}
         loaded = load_suite(suite, catalog=self.catalog, tasks_of=lambda plugin, params: tasks)
-        planner = Planner(loaded.suite, self.catalog, contents, tasks, COUNTS)
+        planner = Planner(loaded.suite, self.catalog, contents, tasks, COUNTS, {"elsewhere": tasks})
         rows = RowPlanner(planner, loaded.resolved).rows()
         (place / "suite.resolved.yaml").write_text(suite_to_yaml(loaded))
         self.stages = {stage.key: stage for stage in planner.stages}
         prepared = {
-            "key": next(key for key, stage in self.stages.items() if stage.kind == "prepare"), "n": 120, "size": 16,
+            "key": _prepared(self.stages, "prepare/phantom"), "n": 120, "size": 16,
             "tasks": [{**task, "image_size": 16} for task in tasks.values()], "counts": COUNTS, "leaky": None,
             "split": {},
         }  # fmt: skip
@@ -102,8 +105,10 @@ class Folder:
                 for stage in cell.scores:
                     shown = {"board": row.board, "row": row.row, "seeds": dict(cell.seeds)}
                     scores.setdefault(stage.key, _score(stage))["rows"].append(shown)
+        declared = declared_corpora(loaded.resolved, self.catalog)
         about = {
             "prepared": prepared,
+            "others": {"elsewhere": {**prepared, "key": _prepared(self.stages, "prepare/elsewhere")}},
             "predictions": {},
             "scores": list(scores.values()),
             "boards": {
@@ -113,7 +118,8 @@ class Folder:
                 "rows": [
                     {"board": row.board, "row": row.row, "names": dict(row.names), "kind": row.kind, "status": "ok",
                      "reason": None, "seeds": [dict(cell.seeds) for cell in row.cells],
-                     "marks": [*row.marks, *seen.marks_of(row)]}
+                     "marks": [*row.marks, *seen.marks_of(row)], "protocol": row.protocol,
+                     "started_from": started_from(loaded.resolved, declared, row)}
                     for row in rows
                 ],
             },
@@ -159,7 +165,9 @@ class Folder:
         """
         report = Report(folder="", without_store=not store)
         told = [SimpleNamespace(**score) for score in about["scores"]]
-        evidence: Any = SimpleNamespace(about=about, scores=told, prepared=about["prepared"])
+        evidence: Any = SimpleNamespace(
+            about=about, scores=told, prepared=about["prepared"], others=about.get("others", {})
+        )
         provenance = Provenance(about["provenance"])
         reasons = failures or {}
         held: Any = SimpleNamespace(
@@ -178,6 +186,10 @@ class Folder:
 
     def _manifest(self, kind: str, key: str) -> Any:
         return SimpleNamespace(summary=self.summary(self.stages[key]))
+
+
+def _prepared(stages: Mapping[str, Stage], name: str) -> str:
+    return next(key for key, stage in stages.items() if stage.name == name)
 
 
 def _score(stage: Stage) -> dict[str, Any]:

@@ -68,6 +68,14 @@ class BinsConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GivenConfig:
+    path: Folder
+    """Images or answers that were made elsewhere."""
+    protocol: Literal["zero-shot", "trained"] = "zero-shot"
+    """How."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class FakeCard:
     kind: str
     params: Mapping[str, Any] = field(default_factory=lambda: schema_of(NoConfig))
@@ -86,7 +94,12 @@ def _generator(sampling: type = Sampling, *, conditional: bool = False, joint: b
 
 
 def _classifier(teaching: str) -> FakeCard:
-    return FakeCard(kind="classifier", params=schema_of(TimmConfig), flags={"teaching": teaching})
+    flags = {"teaching": teaching, "features": teaching == "none"}
+    return FakeCard(kind="classifier", params=schema_of(TimmConfig), flags=flags)
+
+
+def _given(kind: str, **flags: Any) -> FakeCard:
+    return FakeCard(kind=kind, params=schema_of(GivenConfig), flags={"fits": False, **flags})
 
 
 CARDS: Mapping[str, FakeCard] = {
@@ -95,6 +108,13 @@ CARDS: Mapping[str, FakeCard] = {
     "ddpm": _generator(),
     "ddpm-perceptual": _generator(),
     "ddpm-conditional": _generator(GuidedSampling, conditional=True),
+    "captioned": FakeCard(kind="generator", params=schema_of(NoConfig), flags={"captioned": True}),
+    "captioned-by-class": FakeCard(
+        kind="generator", params=schema_of(NoConfig), flags={"captioned": True, "conditional": True}
+    ),
+    "external-images": _given("generator"),
+    "external-images-labelled": _given("generator", conditional=True),
+    "external-predictions": _given("classifier", teaching="none", protocols={"protocol": {"zero-shot": "zero-shot"}}),
     "joint-diffusion": _generator(conditional=True, joint=True),
     "mae": FakeCard(kind="pretrainer", params=schema_of(TimmConfig)),
     "timm": _classifier("none"),

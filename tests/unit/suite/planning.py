@@ -94,13 +94,19 @@ def plan_of(
     edited: Iterable[str] = (),
     known: bool = True,
     sets: Sequence[str] = (),
+    preset: str | None = None,
     counts: Mapping[str, Mapping[str, int]] | None = None,
+    others: Mapping[str, Mapping[str, Mapping[str, Any]]] | None = None,
 ) -> Planned:
-    """Load and plan; with `known=False`, as when the dataset cannot tell its tasks."""
+    """Load and plan; with `known=False`, as when the dataset cannot tell its tasks.
+
+    Args:
+        others: name of a set under `evaluate_on` -> its tasks.
+    """
     catalog: Any = PlanCatalog(edited)
     tasks = TASKS if known else None
-    loaded = load_suite(path, catalog=catalog, tasks_of=lambda plugin, params: tasks, sets=sets)
-    planner = Planner(loaded.suite, catalog, Contents(folder / "memo.json"), tasks, counts)
+    loaded = load_suite(path, catalog=catalog, tasks_of=lambda plugin, params: tasks, preset=preset, sets=sets)
+    planner = Planner(loaded.suite, catalog, Contents(folder / "memo.json"), tasks, counts, others)
     row_planner = RowPlanner(planner, loaded.resolved)
     rows = row_planner.rows()
     return Planned(loaded, planner.stages, rows, planner.missing, row_planner.figures)

@@ -16,7 +16,13 @@ from dermae_bench.plugin.cardmaker import make_card
 from dermae_bench.plugin.params import File, Folder, schema_of
 from dermae_bench.suite.load import LoadedSuite, load_suite, settings_digest
 from dermae_bench.suite.resolved import suite_to_yaml
-from dermae_bench.suite.weights import KNOWN_CORPORA, collections_of, declared_corpora, shared_collections
+from dermae_bench.suite.weights import (
+    KNOWN_CORPORA,
+    collections_of,
+    declared_corpora,
+    other_collections,
+    shared_collections,
+)
 
 SMALL = Path(__file__).parent / "good_small.yaml"
 CONTENT = b"weights are not read here"
@@ -148,6 +154,12 @@ class Required:
     weights: File
 
 
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    file: File
+    corpora: tuple[str, ...] | None = None
+
+
 class Declaring(FakeCatalog):
     """Plugins that bring weights (`own`), now and then (`perhaps`) or never (`empty`), and one that was written for a
     certain file (`port`)."""
@@ -155,6 +167,8 @@ class Declaring(FakeCatalog):
     def card(self, kind: str, name: str) -> FakeCard:
         some = {"empty": {}, "perhaps": {"corpora_with": {"share": ["ImageNet-1k"]}}}
         corpora = some.get(name, {"corpora": ["ImageNet-1k"]})
+        if name == "given":
+            return FakeCard(kind=kind, params=schema_of(Given), flags={"fits": False, "corpora": ["ImageNet-1k"]})
         contained = {"contained_in": ["HAM10000", "ISIC 2019"], "test_contained_in": {"root": ["ISIC 2018"]}}
         flags = contained if kind == "dataset" else corpora
         return FakeCard(kind=kind, params=schema_of(Required if name == "port" else Optional), flags=flags)
@@ -175,7 +189,9 @@ def test_what_given_weights_were_trained_on() -> None:
     assert declared("empty") == []
     assert declared("empty", weights="data/ours.pth") == declared("empty", weights="ours") == [ours]
     assert declared("empty", weights="blank", features="untold") == [("blank", ()), ("untold", None)]
-    assert declared("empty", weights="folder/else.pth", root="data/ours.pth") == [("else.pth", None)]
+    # a folder that a model reads holds weights as well: of several files
+    two = declared("empty", weights="folder/else.pth", root="data/FLUX.1-dev")
+    assert sorted(two) == [("FLUX.1-dev", None), ("else.pth", None)]
     # weights of its own stand in wherever a file is left out
     assert declared("own") == [("own", own)]
     assert declared("own", weights="ours") == [("own", own), ours]
@@ -186,6 +202,14 @@ def test_what_given_weights_were_trained_on() -> None:
     # what cannot do without a file says what that file saw, until the user does
     assert declared("port", weights="folder/else.pth") == [("port", own)]
     assert declared("port", weights="ours") == [ours]
+
+
+def test_what_was_given_elsewhere_was_trained_on_what_its_user_says() -> None:
+    # its files are no weights, and what other plugins declare by themselves is no answer
+    assert declared("given", file="answers.csv") == [("given", None)]
+    assert declared("given", file="ours", corpora=None) == [("given", None)]
+    assert declared("given", file="answers.csv", corpora=[]) == [("given", ())]
+    assert declared("given", file="answers.csv", corpora=["ISIC 2019"]) == [("given", ("ISIC 2019",))]
 
 
 def test_every_named_entry_has_an_answer(here: Path) -> None:
@@ -208,6 +232,8 @@ def test_which_collections_hold_the_images_of_each_split() -> None:
     assert collections(root=None) == {"train": real, "val": real, "test": real}
     assert collections(root="official") == {"train": real, "val": real, "test": ("ISIC 2018",)}
     assert collections(contained_in=["Ours"])["test"] == (*real, "Ours")
+    others = {"plain": {"plugin": "any", "params": {}}, "official": {"plugin": "any", "params": {"root": "official"}}}
+    assert other_collections({"evaluate_on": others}, Declaring()) == {"plain": real, "official": ("ISIC 2018",)}
 
 
 def test_collections_meet_whatever_their_spelling() -> None:
@@ -244,6 +270,13 @@ def test_cards_carry_what_datasets_declare(tmp_path: Path) -> None:
     flags = make_card(ham)["flags"]
     assert {"HAM10000", "ISIC 2019"} <= set(flags["contained_in"]) <= KNOWN_CORPORA.keys()
     assert set(flags["test_contained_in"]["test_root"]) <= KNOWN_CORPORA.keys()
+    isic = {"name": "isic", "module": "dermae_bench.builtin.datasets.isic", "file": None}
+    collections = make_card(isic)["flags"]["contained_in"]
+    assert set(collections) <= KNOWN_CORPORA.keys()
+    # as docs/splits.md says of a model that was fitted on the one and is scored on the other
+    shared = ("HAM10000", "ISIC 2018", "ISIC 2019", "ISIC Archive")
+    assert shared_collections(flags["contained_in"], [name for name in shared if name in collections]) == shared
+    assert set(shared_collections(flags["contained_in"], collections)) == set(shared)
     for number, declared_in in enumerate(('("ISIC 2019",)', '"ISIC 2019"')):
         file = tmp_path / f"data{number}.py"
         file.write_text(PLUGIN.format(contained_in=declared_in))

@@ -168,3 +168,16 @@ def test_a_missing_key_may_come_from_a_setting(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(SMALL.read_text().replace("suite: small\n", ""))
     assert results_name(load(path, sets=["suite=mine"])).startswith("mine-")
+
+
+def test_a_preset_takes_entries_out_and_another_plugin_takes_its_words_along(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    own = "captions: {own: {template: 'a {label}'}}\n"
+    other = "presets: {other: {captions: {own: null}, dataset: {plugin: ham10000, params: {image_size: 16}}}}\n"
+    text = SMALL.read_text().replace("image_size: 32", "image_size: 32, split: official")
+    path.write_text(text + own + other)
+    whole, changed = load(path), load(path, preset="other")
+    assert set(whole.resolved["captions"]) == {"own"}
+    assert changed.resolved["captions"] == {}
+    assert whole.resolved["dataset"]["params"]["split"] == "official"
+    assert changed.resolved["dataset"]["params"] == {"image_size": 16, "root": None, "split": "lesion-grouped"}

@@ -235,3 +235,9 @@ def test_a_reason_to_leak_without_a_table_that_could_is_refused(root: Path) -> N
     assert "no split is given; remove it" in problems(dataset(root, leaky="because"))
     with pytest.raises(ValueError, match="`split: lesion-grouped` reads none"):
         dataset(root, split="lesion-grouped", leaky="because")
+
+
+def test_a_set_to_measure_on_is_all_test(root: Path) -> None:
+    found = dataset(root, split="all-test")
+    assert {e.split for e in found.examples()} == {"test"}
+    assert found.split_rule == "all-test, every image is test"
