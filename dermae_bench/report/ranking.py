@@ -179,10 +179,11 @@ def _rank(
     # the largest group of a section is its ranking; what means something else stands apart, and says what
     leading: dict[str, str] = {}
 
-    def precedence(identity: str) -> tuple[int, bool, str]:
-        leaky = bool(identities[identity]["identity"].get("leaky"))
-        # of equal groups the same one leads in every metric
-        return -len(groups[identity]), leaky, min(row for row, _ in groups[identity])
+    def precedence(identity: str) -> tuple[int, bool, int, str]:
+        meaning = identities[identity]
+        leaky = bool(meaning["identity"].get("leaky"))
+        # of equal groups that over the most images, and the same one in every metric
+        return -len(groups[identity]), leaky, -(meaning["n"] or 0), min(row for row, _ in groups[identity])
 
     for found in sections.values():
         head = min(found, key=precedence)
