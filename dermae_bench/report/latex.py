@@ -18,6 +18,7 @@ from dermae_bench.report.leaderboard import (
     seeds_text,
 )
 from dermae_bench.report.numbers import cost, places_of, shown
+from dermae_bench.report.ranking import TEST
 from dermae_bench.report.words import (
     apart_notes,
     apart_reasons,
@@ -96,7 +97,9 @@ def _caption(board: BoardFile, section: str, lines: Sequence[Line], seeds: Seque
     told = [
         f"{board.title}, {board.table.board}" + (f", {section_title(board.table.board, section)}" if section else "")
     ]
-    told += [board.dataset] if board.dataset else []
+    # the split that is named there is that of the suite's own data
+    elsewhere = any(line.info.names.get(TEST) for line in lines)
+    told += [f"Trained on {board.dataset}" if elsewhere else board.dataset] if board.dataset else []
     cells = [cell for line in lines for cell in line.cells.values()]
     reading = ["Mean over seeds"]
     if any(cell.low is not None for cell in cells):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dermae_bench.errors import UserError
 from dermae_bench.plugin.checking import check
+from dermae_bench.suite.captioning import captions_of
 from dermae_bench.suite.keys import harness_digests
 from dermae_bench.suite.lineage import reaches
 from dermae_bench.suite.parts import FigurePlan, SeedContext, names_of, sample_batch
@@ -151,14 +152,14 @@ class Drawing:
         captions: str | None = None,
     ) -> Stage:
         generator = self.suite.generators[name]
-        fitted = self.plan.fitted_generator(name)
+        fitted = self.plan.roster.fitted_generator(name)
         if fitted:
             self.drawn.setdefault((name, self.describe(name, own)), own)
         else:
             # images that were made elsewhere are the same under every seed
             seeds = SeedContext(generator=self.suite.seeds.generator[0])
         inputs = {"train": self.plan.generator(name, seeds)} if fitted else {}
-        said = self.plan.captions(name, captions)
+        said = captions_of(self.plan, name, captions)
         words += f",captions={captions}" if captions is not None else ""
         work, hashed, card = self.plan.model("generator", generator.plugin, generator.params, generator.task)
         common = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dermae_bench.durable import digest_file
+from dermae_bench.suite.captioning import captions_of
 from dermae_bench.suite.keys import PACKAGE
 from dermae_bench.suite.places import SPLITS
 from dermae_bench.suite.stage import Stage
@@ -43,7 +44,7 @@ def leakage_stages(generators: GeneratorRows, samples: Sequence[Stage] | None = 
     prepare = plan.prepare()
     features: dict[str, Stage] = {}
     if extractor is not None:
-        features = {split: generators.extract(extractor, [{"split": split}], {}, None) for split in SPLITS}
+        features = {split: generators.distances.extract(extractor, [{"split": split}], {}, None) for split in SPLITS}
     found = [_stage(generators, "real", extractor, {"prepare": prepare, **features})]
     for stage in samples:
         own = _extracted(plan.stages, extractor, stage)
@@ -88,7 +89,7 @@ def _captions(plan: Planner) -> Iterator[Stage]:
         meant.setdefault((str(spec.captions), own or spec.task), name)
     entries = [entry for entry, _ in meant]
     for (entry, task), generator in meant.items():
-        said = plan.captions(generator)
+        said = captions_of(plan, generator)
         assert said is not None
         asked = list(dict.fromkeys([*([task] if task is not None else []), *plan.suite.tasks]))
         common = {"of": "leakage", "what": "captions", "extractor": None, "tasks": asked}

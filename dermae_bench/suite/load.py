@@ -5,30 +5,28 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from dermae_bench.durable import digest_file, digest_of
 from dermae_bench.errors import DataMissing, PluginError, Problem, SuiteError
-from dermae_bench.plugin.checking import Finding, check, near, paths_in, shown, suggestion
+from dermae_bench.plugin.checking import Finding, paths_in, shown, suggestion
 from dermae_bench.plugin.params import build, schema_of
 from dermae_bench.suite.behind import extractor_findings, judge_findings
 from dermae_bench.suite.circles import circle_findings
 from dermae_bench.suite.extent import extent_findings
 from dermae_bench.suite.lineage import Tasks, lineage_findings, task_findings
 from dermae_bench.suite.merge import with_preset, with_setting
-from dermae_bench.suite.names import NAME, duplicate_rows, name_findings
+from dermae_bench.suite.names import NAME, name_findings
 from dermae_bench.suite.places import specs
 from dermae_bench.suite.plugged import Cards, Plugged
 from dermae_bench.suite.resources import resource_findings
 from dermae_bench.suite.spec import RESERVED, Suite
-from dermae_bench.suite.sweeps import Origins, expand, sweep_findings
+from dermae_bench.suite.sweeps import Origins
+from dermae_bench.suite.typed import MOST_PROBLEMS, some, typed
 from dermae_bench.suite.weights import absolute, content_findings, resolve_names, weights_paths
 from dermae_bench.suite.yaml import Node, read_file
 
-MOST_PROBLEMS = 100
-"""Problems that are shown of one suite; a file that is no suite may have thousands."""
 LONGEST_NAME, LONGEST_PATH = 255, 4_095
 """Bytes of a file's name, and of a path."""
 
@@ -107,10 +105,10 @@ def load_suite(
     for setting in sets:
         merged, more = with_setting(merged, setting)
         problems += more
-    resolved, findings, origins = _typed(merged)
+    resolved, findings, origins = typed(merged)
     told = len(findings)
-    findings += [*_some(name_findings(resolved)), *resource_findings(resolved)]
-    circles = _some(circle_findings(resolved))
+    findings += [*some(name_findings(resolved)), *resource_findings(resolved)]
+    circles = some(circle_findings(resolved))
     too_much = extent_findings(resolved, bool(circles))
     findings += [*circles, *too_much]
     given: list[tuple[At, str, str]] = []
@@ -120,9 +118,9 @@ def load_suite(
             []
             if circles
             else [
-                *_some(lineage_findings(resolved)),
-                *_some(judge_findings(resolved)),
-                *_some(extractor_findings(resolved)),
+                *some(lineage_findings(resolved)),
+                *some(judge_findings(resolved)),
+                *some(extractor_findings(resolved)),
             ]
         )
         given = _plug(resolved, catalog, findings)
@@ -188,11 +186,6 @@ def _read(path: Path) -> tuple[Node, list[Problem]]:
     return root, problems
 
 
-def _some(findings: Iterable[Finding]) -> list[Finding]:
-    """A file that is no suite may have thousands of mistakes: some will do."""
-    return list(islice(findings, 2 * MOST_PROBLEMS))
-
-
 def _preset_problems(root: Node, problems: list[Problem]) -> tuple[str, ...]:
     presets = root.value.get("presets")
     if presets is None or presets.value is None:
@@ -213,72 +206,6 @@ def _preset_problems(root: Node, problems: list[Problem]) -> tuple[str, ...]:
                 meant = suggestion(key, words, "valid keys") if len(problems) < 2 * MOST_PROBLEMS else None
                 problems.append(node.problem(f"unknown key {key!r}", meant, on_key=True))
     return tuple(presets.value)
-
-
-def _typed(root: Node) -> tuple[dict[str, Any], list[Finding], Origins]:
-    """The suite as JSON with the harness's own defaults; reserved words are found first, and hide what they break."""
-    plain = root.plain()
-    findings: list[Finding] = []
-    hidden: set[At] = set()
-
-    def refuse(at: At, held: Mapping[str, Any], words: Iterable[str]) -> bool:
-        found = [word for word in words if word in held]
-        findings.extend(
-            Finding((*at, word), f"{word!r} is reserved, but not yet built", "remove it", True) for word in found
-        )
-        return bool(found)
-
-    def search(at: At, holder: Any, key: Any, words: Iterable[str]) -> None:
-        entry = holder[key]
-        if isinstance(entry, dict) and refuse(at, entry, words):
-            holder[key] = None
-            hidden.add(at)
-        for i, _ in enumerate(entry) if isinstance(entry, list) else ():
-            search((*at, i), entry, i, words)
-
-    for section, words in RESERVED.items():
-        if not section:
-            refuse((), plain, words)
-            continue
-        name = section.removesuffix(".*")
-        held = plain.get(name)
-        if name == section:
-            if name in plain:
-                search((name,), plain, name, words)
-            continue
-        keys: Iterable[Any] = (
-            list(held) if isinstance(held, dict) else range(len(held)) if isinstance(held, list) else ()
-        )
-        for key in keys:
-            search((name, key), held, key, words)
-    classifiers = plain.get("classifiers")
-    for name, entry in classifiers.items() if isinstance(classifiers, dict) else ():
-        if isinstance(entry, dict) and entry.get("derive") is not None and "task" in entry:
-            message = "a classifier is either fitted for each task or derives the others"
-            findings.append(Finding(("classifiers", name, "task"), message, "remove task or derive", True))
-    lacks_dataset = "datasets" in plain and "dataset" not in plain
-    kept = {key: value for key, value in plain.items() if key not in RESERVED[""]}
-    resolved, found = check(kept, schema_of(Suite, free=True))
-    resolved.pop("presets", None)
-    unknown = 0
-    for finding in found:
-        if any(finding.path[:n] in hidden for n in (1, 2, 3)) or (
-            lacks_dataset and not finding.path and "'dataset'" in finding.message
-        ):
-            continue
-        findings.append(finding)
-        if not finding.on_key or len(finding.path) != 1 or unknown == MOST_PROBLEMS:
-            continue
-        unknown += 1
-        meant = near(str(finding.path[0]), resolved)
-        if meant is not None and meant not in kept:
-            # a section with a typo in its name is not empty: what refers to it is no mistake
-            resolved[meant] = None
-    findings += _some(duplicate_rows(resolved))
-    swept = _some(sweep_findings(resolved))
-    whole = not swept and isinstance(resolved.get("image_sets"), dict)
-    origins = expand(resolved) if whole else Origins()
-    return resolved, [*findings, *swept], origins
 
 
 def _plug(resolved: dict[str, Any], catalog: Cards | None, findings: list[Finding]) -> list[tuple[At, str, str]]:
@@ -346,7 +273,7 @@ def _sorted(problems: Iterable[Problem], sources: Sequence[str]) -> list[Problem
 def _digest(
     base: Node, catalog: Cards | None, resolved: Mapping[str, Any], given: Sequence[tuple[At, str, str]]
 ) -> str | None:
-    before, _, _ = _typed(base)
+    before, _, _ = typed(base)
     _plug(before, catalog, [])
     old, new = dict(_leaves(before)), dict(_leaves(resolved))
     paths = {at for at, _, _ in given}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from dermae_bench.errors import DataMissing
 from dermae_bench.plugin.catalog import Card, Catalog
 from dermae_bench.store.contents import Contents
+from dermae_bench.suite.captioning import captions_of
 from dermae_bench.suite.drawing import Counts, Drawing
-from dermae_bench.suite.given import TRAINED, is_fitted, protocol_of
 from dermae_bench.suite.keys import Identities
 from dermae_bench.suite.parts import Parts as Parts
 from dermae_bench.suite.parts import SeedContext as SeedContext
@@ -19,6 +18,7 @@ from dermae_bench.suite.parts import sample_batch as sample_batch
 from dermae_bench.suite.parts import set_name as set_name
 from dermae_bench.suite.parts import where_to_get
 from dermae_bench.suite.places import SPLITS
+from dermae_bench.suite.roster import Roster
 from dermae_bench.suite.spec import ClassifierSpec, RealSpec, SamplesSpec, Suite
 from dermae_bench.suite.stage import Stage, key_of
 from dermae_bench.suite.teaching import Helpers, helpers_of, taught
@@ -51,6 +51,7 @@ class Planner:
         self.suite = suite
         self.catalog = catalog
         self.identities = Identities(catalog, contents)
+        self.roster = Roster(suite, catalog)
         self.tasks = tasks
         self.other_tasks = other_tasks or {}
         self.missing: str | None = None
@@ -194,21 +195,6 @@ class Planner:
         walk(names)
         return Parts(tuple(spec), tuple(samples), tuple(asking))
 
-    def generated(self, names: Any) -> bool:
-        """Whether an image set holds generated images, without planning any."""
-        return bool(self._drawn_from(names))
-
-    def seeded(self, names: Any) -> bool:
-        """Whether an image set holds images that depend on a generator's seed."""
-        return any(self.fitted_generator(name) for name in self._drawn_from(names))
-
-    def _drawn_from(self, names: Any) -> set[str]:
-        if isinstance(names, SamplesSpec | RealSpec):
-            return {names.samples} if isinstance(names, SamplesSpec) else set()
-        if not isinstance(names, str):
-            return set().union(*(self._drawn_from(inner) for inner in names))
-        return set() if names in SPLITS else self._drawn_from(self.suite.image_sets[names])
-
     def inputs(self, parts: Parts) -> dict[str, Stage]:
         """What a stage over an image set reads."""
         return {"prepare": self.prepare(), **dict(parts.samples)}
@@ -268,10 +254,6 @@ class Planner:
             steps=budget["steps"],
         )
 
-    def fitted_generator(self, name: str) -> bool:
-        """Whether a generator is fitted, or its images were made elsewhere."""
-        return is_fitted(self.catalog.card("generator", self.suite.generators[name].plugin))
-
     def generator(self, name: str, seeds: SeedContext) -> Stage:
         """A generator fitted once per seed, whatever the number of rows."""
         spec = self.suite.generators[name]
@@ -279,33 +261,11 @@ class Planner:
         model = self.model("generator", spec.plugin, spec.params, spec.task)
         label = f"train/generator/{name}/seed={seeds.generator}"
         helpers = None
-        if (said := self.captions(name)) is not None:
+        if (said := captions_of(self, name)) is not None:
             helpers = Helpers(work={"captions": said[0]}, hashed={"captions": said[1]})
             # without its captions nobody knows what it learns
             model = model if said[1] is not None else (model[0], None, model[2])
         return self._train(label, model, spec.budget, parts, seeds.generator, None, helpers)
-
-    def captions(self, generator: str, own: str | None = None) -> tuple[dict[str, Any], dict[str, Any] | None] | None:
-        """What is said of the images of a generator that reads captions, with paths and with digests for them.
-
-        The latter is None where the file is missing.
-
-        Args:
-            own: other captions to ask for than those that it was fitted with.
-        """
-        name = own or self.suite.generators[generator].captions
-        if name is None:
-            return None
-        spec = self.suite.captions[name]
-        about = {**asdict(spec), "words": dict(spec.words), "task": spec.task or self.suite.generators[generator].task}
-        if spec.file is None:
-            return about, about
-        hashed: dict[str, Any] | None = None
-        try:
-            hashed = {**about, "file": {"sha256": self.identities.contents.file(Path(spec.file).expanduser())}}
-        except DataMissing as error:
-            self.missing = self.missing or str(error)
-        return {**about, "file": str(Path(spec.file).expanduser().absolute())}, hashed
 
     def pretrained(self, name: str, seeds: SeedContext) -> Stage:
         """An encoder pretrained once per seed."""
@@ -326,43 +286,13 @@ class Planner:
         parts = self.image_parts(train, seeds)
         helpers = helpers_of(self, spec, parts, task, seeds)
         model = self.model("classifier", spec.plugin, spec.params, task)
-        roles = self.seed_roles(name, train)
+        roles = self.roster.seed_roles(name, train)
         words = [f"seed={seeds.classifier}"]
         words += [f"{role}-seed={getattr(seeds, role)}" for role in ("generator", "pretrain") if role in roles]
         which = parts.samples[0][1].name if isinstance(train, SamplesSpec) else set_name(train)
         label = f"train/classifier/{name}/{which}/{task}/{','.join(words)}"
         images = taught(parts, task, self.tasks)
         return self._train(label, model, spec.budget, parts, seeds.classifier, images, helpers)
-
-    def seed_roles(self, name: str, train: str | Sequence[Any] | SamplesSpec) -> set[str]:
-        """Roles whose seeds a classifier depends on, through its images, its encoder or its teacher."""
-        spec = self.suite.classifiers[name]
-        if spec.from_ is not None:
-            return {"generator"}
-        if not self.fitted_classifier(name):
-            return set()
-        roles = {"classifier"}
-        if self.seeded(train):
-            roles.add("generator")
-        if spec.init is not None:
-            roles.add("pretrain")
-            if self.seeded(self.suite.pretrained[spec.init].images):
-                roles.add("generator")
-        if spec.teacher is not None:
-            roles |= self.seed_roles(spec.teacher.classifier, spec.teacher.train)
-        return roles
-
-    def fitted_classifier(self, name: str) -> bool:
-        """Whether a classifier is fitted, here or as part of a generator, or its answers were given elsewhere."""
-        spec = self.suite.classifiers[name]
-        return spec.plugin is None or is_fitted(self.catalog.card("classifier", spec.plugin))
-
-    def protocol(self, name: str) -> str:
-        """What a fit of a classifier is called on boards."""
-        spec = self.suite.classifiers[name]
-        return (
-            TRAINED if spec.plugin is None else protocol_of(self.catalog.card("classifier", spec.plugin), spec.params)
-        )
 
     def classifier_model(self, name: str, task: str) -> tuple[dict[str, Any], dict[str, Any] | None, Card]:
         """How to build the model behind a classifier's name."""

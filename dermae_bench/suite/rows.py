@@ -7,7 +7,8 @@ from itertools import product
 from typing import Any
 
 from dermae_bench.suite.behind import behind_classifier
-from dermae_bench.suite.generator_rows import GeneratorRows, named, subgroup
+from dermae_bench.suite.distances import named, subgroup
+from dermae_bench.suite.generator_rows import GeneratorRows
 from dermae_bench.suite.given import ELSEWHERE, TRAINED
 from dermae_bench.suite.leakage import leakage_stages
 from dermae_bench.suite.lineage import Lineage, row_tasks
@@ -67,7 +68,7 @@ class RowPlanner:
     def _all_costs(self) -> Iterator[tuple[Any, Stage]]:
         for entry in self.suite.rows:
             for name, task in self._lines(entry):
-                if self.plan.fitted_classifier(name):
+                if self.plan.roster.fitted_classifier(name):
                     yield (name, task), self._predict_cost(name, self._trained_task(name, task))
 
     def _other_costs(self) -> None:
@@ -125,7 +126,7 @@ class RowPlanner:
     def _classifier_rows(self, entry: Row, costs: Mapping[Any, Stage]) -> Iterator[RowPlan]:
         for name, task in self._lines(entry):
             trained = self._trained_task(name, task)
-            fitted = self.plan.fitted_classifier(name)
+            fitted = self.plan.roster.fitted_classifier(name)
             marks = (
                 *((f"derived from {trained}",) if trained != task else ()),
                 *self._labelled_by_teacher(name, entry.train, trained),
@@ -148,7 +149,7 @@ class RowPlanner:
                     cells=cells,
                     cost=costs.get((name, task)),
                     marks=marks,
-                    protocol=self.plan.protocol(name),
+                    protocol=self.plan.roster.protocol(name),
                     prepare=None if on is None else self.plan.prepare_other(on),
                 )
 
@@ -165,14 +166,14 @@ class RowPlanner:
     def _classifier_cell(
         self, name: str, train: str | tuple[str, ...], task: str, trained: str, seeds: SeedContext, on: str | None
     ) -> Cell:
-        model = self.plan.classifier(name, train, trained, seeds) if self.plan.fitted_classifier(name) else None
+        model = self.plan.classifier(name, train, trained, seeds) if self.plan.roster.fitted_classifier(name) else None
         predictions = {"val": self.predict(name, model, trained, {"split": "val"})}
         if on is None:
             predictions["test"] = self.predict(name, model, trained, {"split": "test"})
         else:
             predictions["test"] = self.others.predict(name, model, trained, task, on)
         validation = None if self._learned_from_val(name, train) else predictions["val"]
-        facts = {} if (protocol := self.plan.protocol(name)) == TRAINED else {"training": protocol}
+        facts = {} if (protocol := self.plan.roster.protocol(name)) == TRAINED else {"training": protocol}
         score = self.score_predictions(predictions["test"], trained, task, validation=validation, facts=facts, on=on)
         models = () if model is None else (model,)
         return Cell(seeds=self._used(name, train, seeds), scores=(score,), models=models, predictions=predictions)
@@ -281,12 +282,12 @@ class RowPlanner:
     # -- seeds -------------------------------------------------------------------------------------------------
 
     def _contexts(self, name: str, train: str | Sequence[Any]) -> list[SeedContext]:
-        seeds, roles = self.suite.seeds, self.plan.seed_roles(name, train)
+        seeds, roles = self.suite.seeds, self.plan.roster.seed_roles(name, train)
         axes = [getattr(seeds, role) if role in roles else (0,) for role in ("generator", "pretrain", "classifier")]
         return [SeedContext(*choice) for choice in product(*axes)]
 
     def _used(self, name: str, train: str | Sequence[Any], context: SeedContext) -> dict[str, int]:
-        roles = self.plan.seed_roles(name, train)
+        roles = self.plan.roster.seed_roles(name, train)
         return {role: getattr(context, role) for role in ("generator", "pretrain", "classifier") if role in roles}
 
 
