@@ -18,7 +18,7 @@ from dermae_bench.errors import DataMissing
 from dermae_bench.plugin.checking import check
 from dermae_bench.plugin.loading import place_of
 from dermae_bench.plugin.params import build, schema_of
-from dermae_bench.testing import given, models, others
+from dermae_bench.testing import given, model_checks, models, others
 from dermae_bench.testing.promise import Check
 
 _KIT = Path(__file__).parent
@@ -52,7 +52,7 @@ def _checks_of(kind: str, cls: type[Any]) -> Sequence[Callable[[models.Trial], N
     """Of a model."""
     if not cls.fits:
         return given.IMAGES_CHECKS if kind == "generator" else given.ANSWERS_CHECKS
-    return models.JOINT_CHECKS if kind == "generator" and models.is_joint(cls) else _MODELS[kind]
+    return model_checks.JOINT_CHECKS if kind == "generator" and models.is_joint(cls) else _MODELS[kind]
 
 
 def _name(function: Callable[[Any], None]) -> str:
@@ -133,9 +133,9 @@ def _undocumented(schema: Mapping[str, Any], at: str = "") -> Iterator[str]:
 
 
 _MODELS: Mapping[str, Sequence[Callable[[models.Trial], None]]] = {
-    "generator": models.GENERATOR_CHECKS,
-    "pretrainer": models.PRETRAINER_CHECKS,
-    "classifier": models.CLASSIFIER_CHECKS,
+    "generator": model_checks.GENERATOR_CHECKS,
+    "pretrainer": model_checks.PRETRAINER_CHECKS,
+    "classifier": model_checks.CLASSIFIER_CHECKS,
 }
 _OTHERS: Mapping[str, Sequence[Callable[[type[Any]], None]]] = {
     "dataset": others.DATASET_CHECKS,
