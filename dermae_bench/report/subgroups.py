@@ -111,7 +111,7 @@ class Block:
 
     @property
     def name(self) -> str:
-        names = (self.info.names.get(name, "") for name in NAMES[self.info.board][:2])
+        names = (self.info.names.get(name, "") for name in (*NAMES[self.info.board][:2], "captions"))
         return " / ".join(filter(None, names))
 
 

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from string import ascii_lowercase
 
 from dermae_bench.report.escape import fitted, visible, width_of
-from dermae_bench.report.leaderboard import Board, Boards, Cell, Line, Pair, Table, name_columns, name_text, table
+from dermae_bench.report.leaderboard import (
+    NAMES,
+    Board,
+    Boards,
+    Cell,
+    Line,
+    Pair,
+    Table,
+    name_columns,
+    name_text,
+    table,
+)
 from dermae_bench.report.numbers import ARROWS, interval, places_of, shown, signed
 from dermae_bench.report.records import published
 from dermae_bench.report.words import (
@@ -43,29 +54,32 @@ def terminal_table(boards: Boards, board: Board, width: int) -> str:
 
 
 def _section(leaderboard: Table, section: str, lines: Sequence[Line], width: int) -> str:
-    names = name_columns(leaderboard, lines)
+    every = name_columns(leaderboard, lines)
     first = leaderboard.metrics[0].key if leaderboard.metrics else None
     letters = apart_reasons(lines)
     ranks = [place_text(line.cells[first], letters) or "-" if first else "-" for line in lines]
     marks = _letters(lines)
     metrics = columns_of(leaderboard, lines)
-    columns: list[Column] = [("#", ranks, True), *_named(names, lines, marks)]
+    numbers: list[Column] = []
     for column in metrics:
         cells = [line.cells[column.key] for line in lines]
         places = places_of(cell.value for cell in cells)
         texts = [_number(cell, places, letters) for cell in cells]
         arrow = ARROWS.get(column.better, "")
-        columns.append((visible(f"{arrow} {column.key}".strip()), texts, True))
+        numbers.append((visible(f"{arrow} {column.key}".strip()), texts, True))
+    rank: Column = ("#", ranks, True)
+    names = _shown_names(leaderboard, every, lambda some: [rank, *_named(some, lines, marks), *numbers[:1]], width)
+    columns = [rank, *_named(names, lines, marks), *numbers]
     out = [fitted(section_title(leaderboard.board, section), width).rstrip()]
     rows, kept = _rows(columns, width, 1 + len(names) + bool(metrics))
     out += rows
     fitting = metrics[: kept - 1 - len(names)]
-    hidden = [column.key for column in metrics[len(fitting) :]]
+    hidden = [name for name in every if name not in names] + [column.key for column in metrics[len(fitting) :]]
     if hidden:
         out += _told(f"(also in {leaderboard.board}.csv: {', '.join(hidden)})", width, 1)
     for line in lines:
         if line.info.status != "ok":
-            name = " / ".join(name_text(line.info, name) for name in names)
+            name = " / ".join(text for name in every if (text := name_text(line.info, name)))
             out += _told(visible(f"! {name}: {state(line)}", LONGEST_STATE), width, 2)
     for mark, letter in marks.items():
         out += _told(f"[{letter}] {mark}", width, 4)
@@ -77,6 +91,23 @@ def _section(leaderboard: Table, section: str, lines: Sequence[Line], width: int
     keys = [_INTERVAL] if any(cell.low is not None for cell in told) else []
     keys += [_SEEDS] if any(cell.sd is not None for cell in told) else []
     return "\n".join([*out, *([fitted("; ".join(keys), width).rstrip()] if keys else [])])
+
+
+def _shown_names(
+    leaderboard: Table, names: Sequence[str], columns_for: Callable[[Sequence[str]], Sequence[Column]], width: int
+) -> list[str]:
+    """Columns that name rows, so many that the first number has room beside them: what came last goes first, and what
+    names rows on every board stays."""
+    kept = list(names)
+    always = sum(name in NAMES[leaderboard.board] for name in kept)
+    while len(kept) > always and _least_width(columns_for(kept), width) > width:
+        kept.pop()
+    return kept
+
+
+def _least_width(columns: Sequence[Column], width: int) -> int:
+    widths = _cut_widths(columns, width)
+    return sum(widths) + 2 * (len(widths) - 1)
 
 
 def _told(text: str, width: int, indent: int) -> list[str]:
@@ -152,8 +183,7 @@ def _rows(columns: Sequence[Column], width: int, least: int) -> tuple[list[str],
     """Heading and rows of the columns that fit into `width`, and how many those are; at least `least`."""
     widths = _widths(columns, 40, 60)
     if sum(widths) + 2 * len(widths) > width:
-        name = 32 if width >= 100 else 24
-        widths = _widths(columns, name, 22) if width >= 80 else _widths(columns, 16, 12)
+        widths = _cut_widths(columns, width)
     kept, taken = 0, -2
     for index, needed in enumerate(widths):
         if taken + 2 + needed > width and index >= least:
@@ -166,6 +196,12 @@ def _rows(columns: Sequence[Column], width: int, least: int) -> tuple[list[str],
         text = "  ".join(fitted(cell, needed, right=right) for cell, needed, (_, _, right) in cells)
         out.append(fitted(text, width).rstrip())
     return out, kept
+
+
+def _cut_widths(columns: Sequence[Column], width: int) -> list[int]:
+    """Where not everything has room: long names and headings are cut."""
+    name = 32 if width >= 100 else 24
+    return _widths(columns, name, 22) if width >= 80 else _widths(columns, 16, 12)
 
 
 def _suffix(line: Line, marks: Mapping[str, str]) -> str:

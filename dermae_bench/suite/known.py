@@ -73,6 +73,14 @@ def _said(suite: Mapping[str, Any], attributes: Attributes) -> Iterator[Finding]
                 yield Finding((*at, "template"), f"the images have no attribute {name!r}", hint)
 
 
+def _questions(tasks: Tasks) -> str:
+    told = [
+        f"{task}: {', '.join(about['classes'])} (positive: {about['positive'] or 'none'})"
+        for task, about in tasks.items()
+    ]
+    return "; ".join(told)
+
+
 def same_question(own: Mapping[str, Any], other: Mapping[str, Mapping[str, Any]] | None, task: str) -> bool:
     """Whether another data set has a task of this name, the same classes in any order, and the same positive one."""
     found = (other or {}).get(task)
@@ -97,9 +105,9 @@ def other_findings(
         at: Path = ("evaluate_on", name)
         wanted = {task: tasks[task] for task in suite["tasks"]} if tasks is not None else {}
         if wanted and its is not None and not any(same_question(own, its, task) for task, own in wanted.items()):
-            said = "; ".join(f"{task}: {', '.join(about['classes'])}" for task, about in its.items())
-            message = f"{name!r} answers no task of this suite with the same classes"
-            yield Finding(at, message, f"its tasks are {said}", on_key=True)
+            message = f"{name!r} answers no task of this suite with the same classes and the same positive one"
+            hint = f"its tasks are {_questions(its)}; those of the suite are {_questions(wanted)}"
+            yield Finding(at, message, hint, on_key=True)
         if attributes is not None:
             for number, asked in enumerate(suite["evaluate_on"][name]["subgroups"]):
                 yield from _attribute(asked, (*at, "subgroups", number), attributes)

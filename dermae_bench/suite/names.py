@@ -51,7 +51,10 @@ def _own_names(suite: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(("suite",), f"{name!r} cannot be the name of a suite", "that folder of results has another use")
     for section in NAMED_SECTIONS:
         for at, _ in entries(suite, section):
-            if section == "image_sets" and at[-1] in SPLITS:
+            if section == "evaluate_on" and at[-1] in SPLITS:
+                message = f"{at[-1]!r} is a split of the suite's own data, and names no other set"
+                yield Finding(at, message, "choose another name", on_key=True)
+            elif section == "image_sets" and at[-1] in SPLITS:
                 yield Finding(
                     at, f"{at[-1]!r} is always there and cannot be redefined", "choose another name", on_key=True
                 )

@@ -49,7 +49,7 @@ def set_name(train: str | Sequence[str]) -> str:
 def where_to_get(error: DataMissing, card: Card) -> str:
     """What is missing, and where a person gets it."""
     home = card.flags.get("home")
-    return f"{error.message}; {home}" if home else error.message
+    return f"{error.message} (for {card.name})" + (f"; {home}" if home else "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -184,6 +184,8 @@ class ExternalPredictions(api.GivenAnswers):
         """(rows, C) unnormalised log-probabilities of what stands in the columns."""
         single = self.config.positive is not None
         if self.config.scale == "logits":
+            if not single and len(rows) > 1 and _are_probabilities(numbers, self.config.tolerance):
+                problems.append(f"{self._name}: every row lies in 0..1 and sums to 1: `scale: probabilities`")
             scores = np.concatenate([np.zeros_like(numbers), numbers], axis=1) if single else numbers
         else:
             outside = (numbers < -ROUNDING) | (numbers > 1 + ROUNDING)
@@ -216,6 +218,12 @@ def _other_names(missing: str, known: Mapping[str, int]) -> str | None:
         return f"the table has {stem!r}: ids are those of the data set, here with the end of a file name"
     ended = next((f"{missing}{end}" for end in (".jpg", ".png", ".jpeg", ".JPG") if f"{missing}{end}" in known), None)
     return None if ended is None else f"the table has {ended!r}: ids are those of the data set, without .{ended[-3:]}"
+
+
+def _are_probabilities(numbers: NDArray[np.float64], tolerance: float) -> bool:
+    """Whether so-called logits are probabilities: of real ones no file has all rows in 0..1 with the sum 1."""
+    inside = bool(((numbers >= 0) & (numbers <= 1)).all())
+    return inside and bool((np.abs(numbers.sum(axis=1) - 1) <= tolerance).all())
 
 
 @api.hookimpl

@@ -74,6 +74,15 @@ def test_logits_are_taken_as_they_are(tmp_path: Path) -> None:
     assert model(tmp_path, text, scale="logits").answers(IDS).tolist() == [[-1, 7, 0], [1000, 2.5, -3]]
 
 
+def test_probabilities_that_are_called_logits_are_refused(tmp_path: Path) -> None:
+    rows = ["0.2,0.3,0.5", "0.1,0.8,0.1"]
+    text = "id,nv,mel,bcc\n" + "".join(f"{name},{row}\n" for name, row in zip(IDS, rows, strict=True))
+    assert "every row lies in 0..1 and sums to 1" in problems(model(tmp_path, text, scale="logits"))
+    # a row that does not is enough: those are no probabilities
+    text = text.replace("0.1,0.8,0.1", "0.1,0.8,0.4")
+    assert model(tmp_path, text, scale="logits").answers(IDS).shape == (2, 3)
+
+
 def test_a_probability_of_zero_has_the_logarithm_of_the_floor(tmp_path: Path) -> None:
     text = "id,nv,mel,bcc\ni1,1,0,1e-14\n"
     said = model(tmp_path, text).answers(["i1"])[0]

@@ -97,6 +97,23 @@ def test_a_reason_that_is_short_is_told_to_its_end() -> None:
     assert "".join(told.split()).count("a") > len(reason) and "\N{HORIZONTAL ELLIPSIS}" not in told
 
 
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_a_number_goes_before_what_a_row_is_besides_its_name(width: int) -> None:
+    parts = []
+    for n, value in (("50", 0.71), ("100", 0.82)):
+        info, records = classifier("a-classifier", "diagnosis", value)
+        names = {**info.names, "train": f"train-{n} + samples-{n}", "generator": "samples", "real": n, "ratio": "1"}
+        row = f"{info.row} {n}"
+        told = dataclasses.replace(info, names=names, row=row, protocol="linear-probe", started_from="scratch")
+        parts.append((told, [dataclasses.replace(record, names=names, row=row) for record in records]))
+    text = terminal_table(boards(*parts), "classifiers", width)
+    assert "0.71" in text and "0.82" in text
+    left_out = [name for name in ("generator", "ratio", "real", "protocol") if name not in text.splitlines()[1]]
+    # what has no room is named
+    assert all(f"{name}" in text.partition("(also in")[2] for name in left_out)
+    assert bool(left_out) is (width == 80)
+
+
 def test_memorisation_has_no_best_no_rank_and_no_arrow() -> None:
     out = files(memorising())
     assert (

@@ -114,10 +114,11 @@ def test_a_question_is_its_name_its_classes_and_what_is_positive(
     told = list(other_findings(suite, TASKS, {"other": (its, None)}))
     assert bool(told) is not same
     for finding in told:
-        assert finding.message == "'other' answers no task of this suite with the same classes"
-        assert (finding.path, finding.hint) == (
-            ("evaluate_on", "other"), f"its tasks are malignancy: {', '.join(classes)}"
-        )  # fmt: skip
+        assert finding.message.startswith("'other' answers no task of this suite with the same classes")
+        assert finding.path == ("evaluate_on", "other")
+        its_own = f"malignancy: {', '.join(classes)} (positive: {positive or 'none'})"
+        assert finding.hint is not None
+        assert finding.hint.startswith(f"its tasks are {its_own}; those of the suite are ")
 
 
 def test_its_subgroups_are_its_own(tmp_path: Path) -> None:
