@@ -154,7 +154,7 @@ def test_a_selection_takes_its_metric_along(tmp_path: Path, data: Path) -> None:
 def test_without_the_data_there_is_a_plan_without_keys(tmp_path: Path, known: bool) -> None:
     planned = plan_of(DESIGN, tmp_path, known=known)
     assert planned.missing is not None
-    assert "data/HAM10000 is not there; ask the archive" in planned.missing
+    assert "data/HAM10000 is not there (for ham10000); ask the archive" in planned.missing
     assert "\n" not in planned.missing
     whole = plan_of(DESIGN, tmp_path, known=known)
     assert {stage.key for stage in planned.stages if stage.kind != "cost"} == {""}
