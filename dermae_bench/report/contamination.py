@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dermae_bench.leakage.findings import COPIES, NAMES
-from dermae_bench.suite.behind import behind_classifier, behind_generator, behind_images
+from dermae_bench.suite.behind import behind_classifier, behind_extractor, behind_generator, behind_images
 from dermae_bench.suite.given import ELSEWHERE, is_fitted
 from dermae_bench.suite.leakage import is_leakage
 from dermae_bench.suite.parts import RowPlan, set_name
@@ -161,7 +161,7 @@ class _Matrix:
         if not isinstance(source, Mapping):
             return self._line("extractor", name, "", (), (), self.corpora["extractors"][name], ())
         classifier, train = str(source["classifier"]), str(source["train"])
-        splits, generators = behind_classifier(self.suite, classifier, train)
+        splits, generators = behind_extractor(self.suite, name)
         weights = [*self._through(classifier), *self._weights("generators", generators)]
         return self._line("extractor", name, train, splits, generators, weights, generators)
 

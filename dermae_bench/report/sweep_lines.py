@@ -196,8 +196,10 @@ def _place(info: RowInfo) -> float | None:
 
 def _order(names: tuple[str, str, str]) -> tuple[int, float, str, str]:
     classifier, generator, real = names
-    return (0, float(real), classifier, generator) if real.isdecimal() else (1, 0.0, classifier, generator)
+    amount = real.partition(",")[0]
+    return (0, float(amount), classifier, generator + real) if amount.isdecimal() else (1, 0.0, classifier, generator)
 
 
 def _count(real: str) -> str:
-    return f"{int(real):,}" if real.isdecimal() else real
+    amount, comma, how = real.partition(",")
+    return f"{int(amount):,}{comma}{how}" if amount.isdecimal() else real

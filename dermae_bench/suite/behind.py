@@ -81,8 +81,14 @@ def behind_extractor(suite: Mapping[str, Any], name: str) -> Seen:
     source = (suite["extractors"][name] or {}).get("from")
     if not isinstance(source, Mapping):
         return frozenset(), frozenset()
-    splits, generators = behind_classifier(suite, str(source["classifier"]), source["train"])
-    return splits | _selected(suite, source["classifier"]), generators
+    name = str(source["classifier"])
+    splits, generators = behind_classifier(suite, name, source["train"])
+    joint = (_spec(suite, "classifiers", name) or {}).get("from")
+    if isinstance(joint, Mapping):
+        # a joint model learns to answer from the images it was fitted on, not from what it draws
+        own = str(joint.get("generator"))
+        generators = behind_generator(suite, own)[1] - {own} if own in suite["generators"] else generators
+    return splits | _selected(suite, name), generators
 
 
 def extractor_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
@@ -116,10 +122,19 @@ def extractor_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _selected(suite: Mapping[str, Any], classifier: Any) -> frozenset[str]:
-    """`val`, where the weights of a classifier are chosen on it."""
-    entry = _spec(suite, "classifiers", classifier) or {}
-    budget = _spec(suite, "budgets", entry.get("budget")) or {}
-    return frozenset({"val"} if str(budget.get("select", "last")).startswith("best:") else ())
+    """`val`, where the weights of a classifier, or of anything that it learns from, are chosen on it."""
+    visited: set[str] = set()
+    while (entry := _spec(suite, "classifiers", classifier)) is not None and classifier not in visited:
+        visited.add(classifier)
+        source, teacher = entry.get("from"), entry.get("teacher")
+        joint = _spec(suite, "generators", source.get("generator") if isinstance(source, dict) else None)
+        encoder = _spec(suite, "pretrained", entry.get("init"))
+        for fitted in (entry, joint or {}, encoder or {}):
+            budget = _spec(suite, "budgets", fitted.get("budget")) or {}
+            if str(budget.get("select", "last")).startswith("best:"):
+                return frozenset({"val"})
+        classifier = teacher.get("classifier") if isinstance(teacher, dict) else None
+    return frozenset()
 
 
 def _asked(suite: Mapping[str, Any], extractor: str) -> bool:

@@ -31,6 +31,8 @@ class Sides:
     """Splits it never saw, joined by +."""
     task: str | None = None
     limit: int | None = None
+    protocol: str = ""
+    """What sets such rows apart: `external` for images that were made elsewhere."""
 
     @property
     def noise(self) -> bool:
@@ -82,7 +84,11 @@ class Distances:
             "suffix": f"[{extractor}]" if extractor is not None else "",
             "sides": about,
             "task": self.plan.task(sides.task) if labelled else None,
-            "facts": {"against": sides.against, "precision": self.suite.precision},
+            "facts": {
+                "against": sides.against,
+                "precision": self.suite.precision,
+                **({"training": sides.protocol} if sides.protocol else {}),
+            },
             "seed": 0,
         }
         mine = [card for _, card in pairs]

@@ -86,6 +86,7 @@ class GeneratorRows:
             held_out="+".join(_unseen(seen | {against})),
             task=task,
             limit=limit,
+            protocol="" if fitted else EXTERNAL,
         )
         scores = self.distances.of(sides)
         if limit is not None:

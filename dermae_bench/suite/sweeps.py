@@ -16,6 +16,10 @@ from dermae_bench.suite.places import specs, texts
 
 AXES = ("generator", "real", "ratio")
 """Columns of the board that say where a row stands on a sweep."""
+NOBODY = "none"
+"""Generator of a point without generated images; no generator of a suite with sweeps has that name."""
+LARGEST = 1e9
+"""Generated images, or generated images a real one, of one point."""
 MOST_POINTS = 400
 """Points of one sweep."""
 MOST_IN_ALL = 4_000
@@ -66,6 +70,14 @@ def sweep_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
     total = 0
     for at, row, sweep in _sweeps(suite):
         place = (*at, "sweep")
+        for name_at, name in texts(sweep.get("samples"), (*place, "samples")):
+            if name == NOBODY:
+                message = f"{NOBODY!r} is what boards call a point without generated images"
+                yield Finding(name_at, message, "give the generator another name")
+        for key in ("ratio", "synthetic_n"):
+            for number, value in enumerate(_list(sweep, key)):
+                if isinstance(value, int | float) and abs(value) > LARGEST:
+                    yield Finding((*place, key, number), f"{value:g} is out of range: at most {LARGEST:g}")
         if row.get("train") not in ("train", None):
             message = "a row with a sweep says in the sweep what it is trained on"
             yield Finding((*at, "train"), message, "remove `train`", on_key=True)
@@ -187,9 +199,14 @@ class _Point:
             names.append(name)
             self.sets.append((name, {"samples": samples, "count": count, "ratio": share, **how}))
         self.train: str | list[str] = names[0] if len(names) == 1 else names
+        seed = sweep.get("seed") or 0
+        which = ["in equal classes"] if balance is not None else []
+        which += [f"seed {seed}"] if seed and real not in (None, "all") else []
+        told = [f"captions {captions}"] if isinstance(captions, str) else []
+        told += [_words(sweep.get("sampling")).strip("-")] if isinstance(sweep.get("sampling"), dict) else []
         self.axes = {
-            "generator": samples if amount else "none",
-            "real": "0" if real is None else str(real),
+            "generator": ", ".join([samples, *told]) if amount else NOBODY,
+            "real": "0" if real is None else ", ".join([str(real), *which]),
             "ratio": _said(amount) if real is not None else f"n={_said(amount)}",
         }
 
@@ -232,7 +249,7 @@ def _points(sweep: Mapping[str, Any]) -> Iterator[_Point]:
 
 def _number(value: Any) -> bool:
     # JSON has neither NaN nor infinity
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _whole(value: Any) -> bool:
@@ -305,7 +322,10 @@ def _control(suite: Mapping[str, Any], at: Path, row: Mapping[str, Any], sweep: 
         entry = classifiers.get(name)
         chosen = entry.get("budget") if isinstance(entry, dict) else None
         budget = budgets.get(chosen) if isinstance(chosen, str) else None
-        return (budget.get("steps"), budget.get("batch_size")) if isinstance(budget, dict) else None
+        # how often a checkpoint is written changes nothing
+        return (
+            {key: value for key, value in budget.items() if key != "checkpoint"} if isinstance(budget, dict) else None
+        )
 
     swept = {name: spent(name) for _, name in texts(row.get("classifiers"), ())}
     for place, name in controls:
@@ -314,5 +334,5 @@ def _control(suite: Mapping[str, Any], at: Path, row: Mapping[str, Any], sweep: 
         elif name in swept:
             yield Finding(place, f"{name!r} is swept itself", "name a classifier with another augmentation")
         elif any(found != spent(name) for found in swept.values()):
-            message = f"{name!r} has another budget than what it is a control of: not the same steps of as many images"
+            message = f"{name!r} has another budget than what it is a control of"
             yield Finding(place, message, "give them one budget")

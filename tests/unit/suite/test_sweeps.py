@@ -124,8 +124,8 @@ def test_two_ways_to_draw_stay_apart(tmp_path: Path) -> None:
         for row in rows if "train-40" in row
     }  # fmt: skip
     assert steps == {
-        "cnn | train-40 + flow-20-sampler-ddim-steps-5 | diagnosis | flow | 40 | 0.5": 5,
-        "cnn | train-40 + flow-20-sampler-ddim-steps-50 | diagnosis | flow | 40 | 0.5": 50,
+        "cnn | train-40 + flow-20-sampler-ddim-steps-5 | diagnosis | flow, sampler-ddim-steps-5 | 40 | 0.5": 5,
+        "cnn | train-40 + flow-20-sampler-ddim-steps-50 | diagnosis | flow, sampler-ddim-steps-50 | 40 | 0.5": 50,
     }
     # words that no name can have are a digest
     odd = planned(tmp_path, swept({**SWEEP, "sampling": {"guidance": 1.5, "sampler": "ddim", "steps": 500}}))
@@ -142,12 +142,31 @@ def test_another_seed_chooses_other_real_images_and_draws_the_same(tmp_path: Pat
     assert one.table("train").items() >= {(n, k) for n, k in two.table("train").items() if "train-40" not in n}
 
 
-@pytest.mark.parametrize("ratio", [1e6, 1e-5, 0.12345671, 1.0, 1e21])
+@pytest.mark.parametrize("ratio", [1e6, 1e-5, 0.12345671, 1.0, 4e8])
 def test_any_ratio_has_a_name_of_its_own(tmp_path: Path, ratio: float) -> None:
     near = ratio * 1.0000001 if ratio < 1 else ratio * 2
     suite = swept({"samples": "flow", "ratio": [ratio, near]}, tasks=["diagnosis"], evaluate_on=None)
     told = [float(row.rpartition(" | ")[2]) for row in measured(planned(tmp_path, suite, counts=None))]
     assert told == [ratio, near]
+
+
+def test_points_of_two_seeds_are_points_of_two_curves(tmp_path: Path) -> None:
+    found = planned(tmp_path, swept(SWEEP, {**SWEEP, "seed": 3}, tasks=["diagnosis"], evaluate_on=None))
+    places = {(row.names["real"], row.names["ratio"]) for row in found.rows if row.names.get("real")}
+    assert {real for real, _ in places} >= {"40", "40, seed 3"}
+
+
+def test_a_generator_called_none_would_be_taken_for_no_generator(tmp_path: Path) -> None:
+    suite = swept({**SWEEP, "samples": "none"})
+    suite["generators"]["none"] = suite["generators"]["flow"]
+    with pytest.raises(SuiteError, match="a point without generated images"):
+        planned(tmp_path, suite)
+
+
+@pytest.mark.parametrize("ratio", [1e308, 1e10])
+def test_a_ratio_beyond_all_reason_is_out_of_range(tmp_path: Path, ratio: float) -> None:
+    with pytest.raises(SuiteError, match="is out of range: at most 1e\\+09"):
+        planned(tmp_path, swept({**SWEEP, "ratio": [0, ratio]}))
 
 
 def test_the_resolved_suite_is_the_same_suite(tmp_path: Path) -> None:

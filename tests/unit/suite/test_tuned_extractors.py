@@ -89,7 +89,7 @@ def test_no_floor_is_made_of_images_that_an_extractor_has_seen(tmp_path: Path) -
         ({"classifier": "best", "train": "train"}, "val", "fitted on 'val'"),
         ({"train": "few"}, "test", "samples of flow"),
         ({"train": "test"}, "train", "the training set is 'test'"),
-        ({"classifier": "joint", "train": "train"}, "test", "samples of both"),
+        ({"classifier": "joint", "train": "train"}, "train", "fitted on 'train'"),
     ],
 )
 def test_an_extractor_never_saw_what_is_measured(
