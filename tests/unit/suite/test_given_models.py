@@ -108,3 +108,10 @@ def test_the_resolved_suite_is_the_same_suite(tmp_path: Path, suite: dict[str, A
             entry["params"]["path"] = str(tmp_path / "release")
     again = planned(tmp_path, text)
     assert (again.loaded.suite, again.table()) == (first.loaded.suite, first.table())
+
+
+def test_given_images_are_ranked_among_their_like(tmp_path: Path, suite: dict[str, Any]) -> None:
+    found = planned(tmp_path, suite)
+    for name, said in (("release |", EXTERNAL), ("flow |", None)):
+        scores = [stage for cell in row(found, name).cells for stage in cell.scores if stage.work["of"] == "samples"]
+        assert scores and all(stage.work["facts"].get("training") == said for stage in scores)
