@@ -78,8 +78,10 @@ def test_no_floor_is_made_of_images_that_an_extractor_has_seen(tmp_path: Path) -
 
 def test_what_its_teacher_was_chosen_on_it_has_seen(tmp_path: Path) -> None:
     suite = tree(generator_rows=[{"samples": "flow", "count": 10, "against": "val"}], rows=[{"classifiers": "cnn"}])
+    suite["budgets"]["chosen"] = {**suite["budgets"]["short"], "select": "best:accuracy"}
+    suite["classifiers"]["best"] = {**suite["classifiers"]["cnn"], "budget": "chosen"}
     teacher = {"classifier": "best", "train": "train"}
-    suite["classifiers"]["student"] = {**suite["classifiers"]["cnn"], "teacher": teacher}
+    suite["classifiers"]["student"] = {**suite["classifiers"]["cnn"], "plugin": "distilled", "teacher": teacher}
     suite["extractors"]["tuned"]["from"] = {"classifier": "student", "train": "train"}
     assert any("extractor 'tuned' was fitted on 'val'" in said for said in problems(written(tmp_path, suite)))
 
