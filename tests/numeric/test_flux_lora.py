@@ -19,7 +19,7 @@ from dermae_bench import api
 from dermae_bench.execute.run import reseed
 from dermae_bench.plugin.flops import macs_of, training_macs, without_numbers
 from dermae_bench.plugin.noise import Noise
-from dermae_bench.testing import models
+from dermae_bench.testing import model_checks, models
 
 pytest.importorskip("peft", reason="pip install 'dermae-bench[text]'")
 pytest.importorskip("transformers", reason="pip install 'dermae-bench[text]'")
@@ -235,7 +235,7 @@ def test_a_missing_extra_is_told_by_name(folder: Path, name: str, monkeypatch: p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("check", models.GENERATOR_CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", model_checks.GENERATOR_CHECKS, ids=lambda check: check.__name__)
 def test_an_adapted_flux_keeps_every_promise(folder: Path, check: Any) -> None:
     class Here(FluxLora):
         tiny = {**OPTIONS, "weights": str(folder), "p_uncond": 0.2, "lora_dropout": 0.1}
