@@ -26,14 +26,18 @@ def note(pid):
 note(os.getpid())
 """
 DAEMON = "note(subprocess.Popen(['sleep', '987'], start_new_session=True).pid)\n"
+# the import goes on when the second process is noted: else that one may end before it could write its name
 TWICE = """
+begun, begin = os.pipe()
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         note(os.getpid())
+        os.write(begin, b"1")
         os.execvp("sleep", ["sleep", "987"])
     os._exit(0)
 os.wait()
+assert os.read(begun, 1) == b"1"
 """
 HANG = "import time; time.sleep(987)\n"
 HOOK = "def dermae_metrics():\n    return {}\n"
