@@ -24,6 +24,14 @@ def pytest_configure() -> None:
     os.environ.setdefault(PLACE, tempfile.mkdtemp(prefix="counts-"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # one worker pays for the server's imports and makes the suites that are made once, while none waits for it
+    for item in items:
+        if "warm_backend" in getattr(item, "fixturenames", ()) and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("server"))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     counts = recorded(Path(os.environ[PLACE]))
     if counts:
