@@ -220,7 +220,7 @@ def unbroken(shared: Path, warm_backend: Any) -> Path:
 
 
 @pytest.mark.usefixtures("prepared")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_run_that_was_killed_goes_on_and_gives_the_same_numbers(
     bench: Bench, suite: Suite, tmp_path: Path, unbroken: Path, how: signal.Signals
 ) -> None:

@@ -49,12 +49,6 @@ def right_under(zygote: Zygote, folder: Path, unbroken: Unbroken, clock: str) ->
     assert tracebacks(folder) == 0
 
 
-# one worker alone pays for the zygote
-@pytest.mark.xdist_group("zygote")
-def test_a_clock_that_goes_back_while_a_run_works(zygote: Zygote, unbroken: Unbroken, fresh: Fresh) -> None:
-    right_under(zygote, fresh(), unbroken, "back by an hour, again and again")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("clock", sorted(CLOCKS))
 def test_a_wrong_clock(zygote: Zygote, unbroken: Unbroken, fresh: Fresh, clock: str) -> None:
