@@ -119,12 +119,12 @@ def _size(path: Path) -> int:
 
 
 def _limit(question: Mapping[str, Any]) -> float:
-    return CARD_SECONDS if "card" in question else TASKS_SECONDS
+    return TASKS_SECONDS if "tasks" in question else CARD_SECONDS
 
 
 def _place(question: Mapping[str, Any]) -> tuple[str, str]:
     """Name of the plugin that is asked about, and its file, or its module where it is installed."""
-    reference = question["card"] if "card" in question else question["tasks"]
+    reference = next(question[name] for name in ("card", "tasks", "rules") if name in question)
     return reference["name"], reference["file"] or reference["module"]
 
 
@@ -132,8 +132,10 @@ def _tell(question: Mapping[str, Any]) -> None:
     name, place = _place(question)
     if "card" in question:
         text = f"making the card of {name} ({place}): its module is still being imported"
-    else:
+    elif "tasks" in question:
         text = f"reading the tasks of {name} ({place}): still at it"
+    else:
+        text = f"asking {name} ({place}) about its parameters: its module is still being imported"
     text += f"; it is given up after {_limit(question):.0f} s, Ctrl-C ends it now"
     # names of strangers must not steer a terminal
     text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
@@ -144,12 +146,13 @@ def _tell(question: Mapping[str, Any]) -> None:
 
 
 def _ended(question: Mapping[str, Any]) -> str:
-    return "importing it ended the process" if "card" in question else "reading its tasks ended the process"
+    doing = {"card": "importing it", "tasks": "reading its tasks", "rules": "asking it about its parameters"}
+    return f"{next(words for name, words in doing.items() if name in question)} ended the process"
 
 
 def _too_long(question: Mapping[str, Any]) -> str:
     _, place = _place(question)
-    if "card" in question:
+    if "tasks" not in question:
         return (
             f"importing {place} took too long, more than {_limit(question):.0f} s: do slow work in its methods, not "
             "while its module is imported; or try again, if a cold disk was slow"

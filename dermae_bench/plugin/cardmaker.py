@@ -21,7 +21,7 @@ from dermae_bench.errors import BenchError, DataMissing, PluginError
 from dermae_bench.plugin.checking import check
 from dermae_bench.plugin.data import SPLITS, Example
 from dermae_bench.plugin.loading import load_plugin, place_of
-from dermae_bench.plugin.params import build, schema_of
+from dermae_bench.plugin.params import build, has_rules, schema_of
 from dermae_bench.plugin.sources import sources_of
 
 _TEACHING = ("none", "optional", "required")
@@ -50,7 +50,7 @@ def make_card(reference: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flags(kind: str, cls: type[Any]) -> dict[str, Any]:
-    flags: dict[str, Any] = {"tiny": bool(getattr(cls, "tiny", None))}
+    flags: dict[str, Any] = {"tiny": bool(getattr(cls, "tiny", None)), "rules": _ruled(kind, cls)}
     if kind == "generator":
         from dermae_bench.plugin.contracts import Joint
 
@@ -81,6 +81,24 @@ def _flags(kind: str, cls: type[Any]) -> dict[str, Any]:
     if more := getattr(cls, "corpora_with", {}):
         flags["corpora_with"] = {name: _names(cls, "corpora_with", held) for name, held in more.items()}
     return flags
+
+
+def _ruled(kind: str, cls: type[Any]) -> list[str]:
+    """Which of a plugin's dataclasses have rules of their own, beyond their schemas."""
+    own = {"params": cls.Config, **({"sampling": cls.Sampling} if kind == "generator" else {})}
+    return [name for name, config in own.items() if has_rules(config)]
+
+
+def make_refusal(reference: dict[str, Any], schema: str, values: dict[str, Any]) -> dict[str, Any]:
+    """Why the plugin's own rules refuse checked values; {"refused": None} where they do not."""
+    _, cls = load_plugin(reference["name"], reference["module"], reference["file"])
+    config = cls.Config if schema == "params" else cls.Sampling
+    try:
+        build(config, values)
+    except PluginError as error:
+        # without the name of the class: the place in the suite is told with it
+        return {"refused": str(error.__cause__ or error)}
+    return {"refused": None}
 
 
 def _names(cls: type[Any], field: str, held: Any) -> list[str]:
@@ -145,6 +163,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     try:
         if "card" in question:
             return make_card(question["card"])
+        if "rules" in question:
+            return make_refusal(question["rules"], question["schema"], question["values"])
         return make_tasks(question["tasks"], question["params"])
     except BenchError as error:
         return {"error": str(error)}

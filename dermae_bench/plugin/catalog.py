@@ -24,9 +24,10 @@ from dermae_bench.plugin.asking import ask
 from dermae_bench.plugin.cards import Card as Card
 from dermae_bench.plugin.cards import card_of, told_of
 from dermae_bench.plugin.hookspecs import GROUP
+from dermae_bench.plugin.rules import Ruled, refusals
 from dermae_bench.plugin.sources import Sources, read_source, sources_of
 
-CARD_VERSION = 5
+CARD_VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -226,6 +227,21 @@ class Catalog:
             self._cards[reference] = card
             if card.error is None:
                 keep(self._card_path(reference, sources.digest), asdict(card))
+
+    def refusals(self, asked: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[str | None]:
+        """Why each plugin's own rules refuse checked values, or None.
+
+        Args:
+            asked: (plugin, ``params`` or ``sampling``, values that its schema allows).
+        """
+        references = [self.reference(name) for name, _, _ in asked]
+        return refusals(
+            self.cache,
+            [
+                Ruled(asdict(reference), self.sources(reference).digest, schema, values)
+                for reference, (_, schema, values) in zip(references, asked, strict=True)
+            ],
+        )
 
     def tasks(self, name: str, params: Mapping[str, Any], facts: Any) -> list[dict[str, Any]]:
         """The tasks of a dataset under `params`, read in a child process and cached under `facts`.

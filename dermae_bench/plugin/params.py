@@ -18,7 +18,7 @@ import collections.abc
 import itertools
 import linecache
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
@@ -121,6 +121,21 @@ def build(config: type, values: Mapping[str, Any]) -> Any:
         return config(**keywords)
     except (TypeError, ValueError) as error:
         raise PluginError(f"{config.__qualname__}: {error}") from error
+
+
+@cache
+def has_rules(config: type) -> bool:
+    """Whether the dataclass, or one that it holds, has a `__post_init__`: then not all that its schema allows is."""
+    return hasattr(config, "__post_init__") or any(has_rules(held) for held in _held(_hints(config).values()))
+
+
+def _held(annotations: Iterable[Any]) -> Iterator[type]:
+    """The dataclasses among annotations and in them."""
+    for annotation in annotations:
+        if isinstance(annotation, type) and is_dataclass(annotation):
+            yield annotation
+        else:
+            yield from _held(get_args(annotation))
 
 
 def json_name(field_name: str) -> str:

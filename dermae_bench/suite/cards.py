@@ -34,3 +34,6 @@ class Cards(Protocol):
 
     def prefetch(self, names: Iterable[str]) -> None:
         """Make missing cards together, since each child process costs seconds."""
+
+    def refusals(self, asked: Sequence[tuple[str, str, Mapping[str, Any]]]) -> Sequence[str | None]:
+        """Why each plugin's own rules refuse values that its schema (``params``, ``sampling``) allows, or None."""

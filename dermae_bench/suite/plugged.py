@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from functools import cached_property
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dermae_bench.errors import PluginError
-from dermae_bench.plugin.checking import Finding, Path, check, dotted, paths_in, suggestion
+from dermae_bench.plugin.checking import Finding, Path, check, dotted
 from dermae_bench.suite.cards import Card as Card
 from dermae_bench.suite.cards import Cards as Cards
 from dermae_bench.suite.given import asked_caption_findings, budget_findings, caption_findings, is_fitted
-from dermae_bench.suite.measuring import BARE, PLANNED, prediction_metrics
+from dermae_bench.suite.lookup import NO_OPTIONS, Lookup
+from dermae_bench.suite.measuring import PLANNED, prediction_metrics
+from dermae_bench.suite.metric_cards import MetricCards, selected
 from dermae_bench.suite.places import samples_in, specs, texts
 
 _KIND_OF = {
@@ -21,10 +21,6 @@ _KIND_OF = {
     "classifiers": "classifier",
     "extractors": "extractor",
 }
-_UNKNOWN = "unknown"
-MOST_HINTS = 200
-"""Mistakes of a suite whose hints name what would be right."""
-_NO_OPTIONS: Mapping[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
 class Plugged:
@@ -37,20 +33,17 @@ class Plugged:
 
     def __init__(self, suite: dict[str, Any], catalog: Cards) -> None:
         self.suite = suite
-        self.catalog = catalog
-        self.findings: list[Finding] = []
-        self.paths: list[tuple[Path, str, str]] = []
+        self._lookup = Lookup(catalog)
+        self.findings: list[Finding] = self._lookup.findings
+        self.paths: list[tuple[Path, str, str]] = self._lookup.paths
         """(place, ``file`` or ``folder``, text) of every path in the suite's params."""
-        self._cards: dict[tuple[str, str], Card | Finding] = {}
-        self._told: dict[tuple[str, str], tuple[int, int]] = {}
-        """Plugin that cannot be used -> the place of its first finding, and how often the suite names it."""
 
     def settle(self) -> None:
         """Check everything, into `findings`, `paths` and the suite itself."""
-        self.catalog.prefetch(dict.fromkeys(self._names()))
+        self._lookup.catalog.prefetch(dict.fromkeys(self._names()))
         dataset = self.suite.get("dataset")
         if isinstance(dataset, dict):
-            self._entry("dataset", ("dataset",), dataset)
+            self._lookup.entry("dataset", ("dataset",), dataset)
         for at, entry in specs(self.suite, "evaluate_on"):
             self._evaluated(at, entry)
         generators: dict[str, Card] = {}
@@ -59,7 +52,7 @@ class Plugged:
             for at, entry in specs(self.suite, section):
                 if entry.get("from") is not None:
                     continue
-                card = self._entry(kind, at, entry)
+                card = self._lookup.entry(kind, at, entry)
                 if card is not None and kind in ("generator", "classifier"):
                     self.findings += budget_findings(at, entry, card)
                 if card is not None and kind == "classifier":
@@ -81,11 +74,8 @@ class Plugged:
         for at, entry in specs(self.suite, "classifiers"):
             self._joint(at, entry, generators)
         self._asked(classifiers)
-        self._metrics()
-        for place, uses in self._told.values():
-            told = self.findings[place]
-            if uses > 1 and not told.message.startswith(_UNKNOWN):
-                self.findings[place] = replace(told, message=f"{told.message} (named {uses} times)")
+        MetricCards(self.suite, self._lookup).settle()
+        self._lookup.end()
 
     def _names(self) -> Iterator[str]:
         sections = ("evaluate_on", "generators", "pretrained", "classifiers", "extractors")
@@ -96,58 +86,8 @@ class Plugged:
         found = [entry.get("plugin") for entry in entries if isinstance(entry, dict)]
         found += [entry.get("metric") for _, entry in specs(self.suite, "sample_metrics")]
         found += [name for _, name in prediction_metrics(self.suite)]
-        found += [metric for _, metric in self._selected()]
+        found += [metric for _, metric in selected(self.suite)]
         return (name for name in found if isinstance(name, str) and name not in PLANNED)
-
-    def _selected(self) -> Iterator[tuple[Path, str]]:
-        for at, budget in specs(self.suite, "budgets"):
-            select = budget.get("select")
-            if isinstance(select, str) and select.startswith("best:"):
-                yield (*at, "select"), select.removeprefix("best:")
-
-    def _card(self, kind: str, name: Any, at: Path) -> Card | None:
-        if not isinstance(name, str):
-            return None
-        if (kind, name) not in self._cards:
-            try:
-                self._cards[kind, name] = self.catalog.card(kind, name)
-            except PluginError as error:
-                self._cards[kind, name] = self._unusable(kind, name, error)
-        found = self._cards[kind, name]
-        if isinstance(found, Finding):
-            self._tell(kind, name, found, at)
-            return None
-        return found
-
-    def _tell(self, kind: str, name: str, found: Finding, at: Path) -> None:
-        place, uses = self._told.get((kind, name), (len(self.findings), 0))
-        self._told[kind, name] = place, uses + 1
-        # a plugin is mended once, however often it is named; a name is corrected wherever it stands
-        if uses == 0:
-            self.findings.append(Finding(at, found.message, found.hint))
-        elif found.message.startswith(_UNKNOWN):
-            self.findings.append(Finding(at, found.message, f"see the other {name!r}"))
-
-    def _unusable(self, kind: str, name: str, error: PluginError) -> Finding:
-        known = name.rpartition(":")[0].endswith(".py") or name in self._known
-        if known:
-            return Finding((), error.message, error.hint)
-        hint = self._hint(name, lambda: self.catalog.names(kind), f"{kind}s")
-        return Finding((), f"{_UNKNOWN} {kind} {name!r}", f"{hint}; {self.catalog.elsewhere}")
-
-    @cached_property
-    def _known(self) -> frozenset[str]:
-        return frozenset(self.catalog.names())
-
-    def _hint(self, word: str, names: Callable[[], Iterable[str]], label: str) -> str:
-        # nobody reads the thousandth, and looking for each takes time
-        return suggestion(word, names(), label) if len(self.findings) < MOST_HINTS else f"see the other {label}"
-
-    def _entry(self, kind: str, at: Path, entry: dict[str, Any]) -> Card | None:
-        card = self._card(kind, entry.get("plugin"), (*at, "plugin"))
-        if card is not None and isinstance(entry.get("params"), dict):
-            entry["params"] = self._options(entry["params"], card.params, (*at, "params"))
-        return card
 
     def _evaluated(self, at: Path, entry: dict[str, Any]) -> None:
         """A data set beside the suite's own, whose images are prepared at the same size."""
@@ -158,7 +98,7 @@ class Plugged:
         if isinstance(own, dict) and size is not None and own.setdefault("image_size", size) != size:
             message = f"its images are prepared at the suite's own image_size, {size}"
             self.findings.append(Finding((*at, "params", "image_size"), message, "remove it", on_key=True))
-        self._entry("dataset", at, entry)
+        self._lookup.entry("dataset", at, entry)
 
     def _asked(self, classifiers: Mapping[str, Card]) -> None:
         """Who is asked for answers while the suite runs must have weights; and features where they are compared."""
@@ -182,16 +122,10 @@ class Plugged:
                     message = f"{name!r} is not fitted: this row's training set would change nothing"
                     self.findings.append(Finding(place, message, "give it a row of its own: {classifiers: NAME}"))
 
-    def _options(self, value: dict[str, Any], schema: Mapping[str, Any], at: Path) -> Any:
-        checked, findings = check(value, schema, at)
-        self.findings += findings
-        if not findings:
-            self.paths += paths_in(checked, schema, at)
-        return checked
-
     def _generator(self, at: Path, entry: dict[str, Any], card: Card) -> None:
         if isinstance(entry.get("sampling"), dict):
-            entry["sampling"] = self._options(entry["sampling"], card.sampling or _NO_OPTIONS, (*at, "sampling"))
+            place = (*at, "sampling")
+            entry["sampling"] = self._lookup.options(entry["sampling"], "sampling", entry["plugin"], card, place)
         self.findings += caption_findings(at, entry, card)
         conditional = bool(card.flags.get("conditional"))
         if conditional and entry.get("task") is None:
@@ -210,21 +144,22 @@ class Plugged:
             message = f"missing key 'teacher' in {dotted(at)}: {entry['plugin']!r} learns from a teacher"
             self.findings.append(Finding(at, message, "teacher: {classifier: NAME, train: IMAGE_SET}"))
         elif teaching == "none" and given:
-            others = (name for name in self.catalog.names("classifier") if self._may_learn(name))
-            hint = self._hint("", lambda: others, "classifiers that do")
+            others = (name for name in self._lookup.catalog.names("classifier") if self._may_learn(name))
+            hint = self._lookup.hint("", lambda: others, "classifiers that do")
             message = f"{entry['plugin']!r} does not learn from a teacher"
             self.findings.append(Finding((*at, "teacher"), message, hint, on_key=True))
 
     def _may_learn(self, name: str) -> bool:
         try:
-            return self.catalog.card("classifier", name).flags.get("teaching") != "none"
+            return self._lookup.catalog.card("classifier", name).flags.get("teaching") != "none"
         except PluginError:
             # a broken plugin is not offered as a way out
             return False
 
     def _samples(self, at: Path, part: dict[str, Any], name: str, card: Card) -> None:
         if isinstance(part.get("sampling"), dict):
-            part["sampling"] = self._options(part["sampling"], card.sampling or _NO_OPTIONS, (*at, "sampling"))
+            plugin = self.suite["generators"][name]["plugin"]
+            part["sampling"] = self._lookup.options(part["sampling"], "sampling", plugin, card, (*at, "sampling"))
         if part.get("per_class") is not None and not card.flags.get("conditional"):
             message = f"{name!r} is not conditional: it cannot draw so many of each class"
             self.findings.append(
@@ -248,8 +183,12 @@ class Plugged:
         names = [name for _, name in texts(row.get("samples"), ()) if name in generators]
         whose: dict[Finding, list[str]] = {}
         for name in names:
-            for finding in check(sampling, generators[name].sampling or _NO_OPTIONS, at)[1]:
+            checked, findings = check(sampling, generators[name].sampling or NO_OPTIONS, at)
+            for finding in findings:
                 whose.setdefault(finding, []).append(name)
+            if not findings:
+                plugin = self.suite["generators"][name]["plugin"]
+                self._lookup.ruled.note(at, plugin, "sampling", checked, generators[name])
         for finding, those in whose.items():
             some = f" (sampling of {', '.join(those)})" if len(those) < len(names) else ""
             self.findings.append(Finding(finding.path, finding.message + some, finding.hint, finding.on_key))
@@ -259,80 +198,6 @@ class Plugged:
         name = source.get("generator") if isinstance(source, dict) else None
         if isinstance(name, str) and name in generators and not generators[name].flags.get("joint"):
             others = (other for other, card in generators.items() if card.flags.get("joint"))
-            hint = self._hint("", lambda: others, "joint generators of this suite")
+            hint = self._lookup.hint("", lambda: others, "joint generators of this suite")
             message = f"generator {name!r} gives no predictions: it is not a joint model"
             self.findings.append(Finding((*at, "from", "generator"), message, hint))
-
-    def _metrics(self) -> None:
-        for at, name in self._selected():
-            card = self._metric(name, "prediction", at)
-            if card is not None and card.params.get("required"):
-                self.findings.append(Finding(at, f"{name!r} needs parameters and cannot be named alone"))
-            if card is not None and card.flags.get("validates"):
-                message = f"{name!r} freezes its threshold on 'val', and so cannot choose weights on it"
-                self.findings.append(Finding(at, message, "choose one without a threshold, e.g. balanced-accuracy"))
-        asked = self.suite.get("prediction_metrics")
-        for at, name in prediction_metrics(self.suite):
-            card = self._metric(name, "prediction", at)
-            if card is None or not isinstance(asked, list):
-                continue
-            entry = asked[int(at[1])]
-            given = entry.get("params") if isinstance(entry, dict) else {}
-            if isinstance(given, dict):
-                # a name alone and a name with its defaults are one thing, and look alike from here on
-                asked[int(at[1])] = {"metric": name, "params": self._options(given, card.params, (*at[:2], "params"))}
-        for at, entry in specs(self.suite, "sample_metrics"):
-            if entry.get("metric") in PLANNED:
-                continue
-            card = self._metric(entry.get("metric"), "sample", (*at, "metric"))
-            if card is None:
-                continue
-            if isinstance(entry.get("params"), dict):
-                entry["params"] = self._options(entry["params"], card.params, (*at, "params"))
-            self._looks_at(at, entry, card)
-
-    def _looks_at(self, at: Path, entry: dict[str, Any], card: Card) -> None:
-        """A metric over features needs an extractor, one over pixels has none."""
-        metric, extractor = entry["metric"], entry.get("extractor")
-        if card.flags.get("over") == "images" and extractor is not None:
-            self.findings.append(
-                Finding((*at, "extractor"), f"{metric!r} looks at pixels, not at features", on_key=True)
-            )
-        elif card.flags.get("over") != "images" and extractor is None:
-            hint = suggestion("", self.suite.get("extractors") or {}, "extractors")
-            self.findings.append(Finding(at, f"{metric!r} needs an extractor", hint))
-        tuned = [name for (_, name), about in specs(self.suite, "extractors") if about.get("from") is not None]
-        if extractor in tuned and "training" in card.flags.get("reads", ()):
-            message = f"{metric!r} looks among the training images, which extractor {extractor!r} was fitted on, too"
-            self.findings.append(Finding((*at, "extractor"), message, "name an extractor that never saw them"))
-
-    def _metric(self, name: Any, role: str, at: Path) -> Card | None:
-        if not isinstance(name, str) or name in BARE:
-            return None
-        before = len(self.findings)
-        card = self._card("metric", name, at)
-        if card is None:
-            if self.findings[before:] and self.findings[before].message.startswith(_UNKNOWN):
-                more = PLANNED if role == "sample" else ()
-                hint = self._hint(name, lambda: [*self._metrics_of(role), *more], f"{role} metrics")
-                hint += f"; {self.catalog.elsewhere}"
-                self.findings[before] = Finding(at, f"{_UNKNOWN} {role} metric {name!r}", hint)
-            return None
-        if card.flags.get("metric") == role:
-            return card
-        its = card.flags.get("metric")
-        message = f"{name!r} is a {its} metric, not a {role} metric"
-        self.findings.append(Finding(at, message, self._hint("", lambda: self._metrics_of(role), f"{role} metrics")))
-        return None
-
-    def _metrics_of(self, role: str) -> list[str]:
-        found = []
-        for name in self.catalog.names("metric"):
-            try:
-                card = self.catalog.card("metric", name)
-            except PluginError:
-                # a broken plugin is not offered as a way out
-                continue
-            if card.flags.get("metric") == role:
-                found.append(name)
-        return found

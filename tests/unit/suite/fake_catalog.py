@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -88,8 +88,10 @@ def _sample_metric(over: str = "features", reads: tuple[str, ...] = ()) -> FakeC
     return FakeCard(kind="metric", flags={"metric": "sample", "over": over, "reads": list(reads)})
 
 
-def _generator(sampling: type = Sampling, *, conditional: bool = False, joint: bool = False) -> FakeCard:
-    flags = {"conditional": conditional, "joint": joint}
+def _generator(
+    sampling: type = Sampling, *, conditional: bool = False, joint: bool = False, rules: tuple[str, ...] = ()
+) -> FakeCard:
+    flags = {"conditional": conditional, "joint": joint, "rules": rules}
     return FakeCard(kind="generator", params=schema_of(DiffusionConfig), sampling=schema_of(sampling), flags=flags)
 
 
@@ -108,6 +110,7 @@ CARDS: Mapping[str, FakeCard] = {
     "ddpm": _generator(),
     "ddpm-perceptual": _generator(),
     "ddpm-conditional": _generator(GuidedSampling, conditional=True),
+    "ruled": _generator(rules=("params", "sampling")),
     "captioned": FakeCard(kind="generator", params=schema_of(NoConfig), flags={"captioned": True}),
     "captioned-by-class": FakeCard(
         kind="generator", params=schema_of(NoConfig), flags={"captioned": True, "conditional": True}
@@ -137,6 +140,16 @@ CARDS: Mapping[str, FakeCard] = {
 BROKEN = {"flow-matching": "generator"}
 
 
+def _refused(schema: str, values: Mapping[str, Any]) -> str | None:
+    if schema == "sampling":
+        return (
+            f"ddpm takes 1000 steps, not {values['steps']}"
+            if values["sampler"] == "ddpm" and values["steps"] != 1000
+            else None
+        )
+    return "two losses are perceptual" if values["weight"] and values["perceptual_weight"] else None
+
+
 class FakeCatalog:
     """Answers like the real one, from a table."""
 
@@ -157,6 +170,11 @@ class FakeCatalog:
 
     def prefetch(self, names: Iterable[str]) -> None:
         assert all(isinstance(name, str) for name in names)
+
+    def refusals(self, asked: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[str | None]:
+        """Rules over two fields, which no schema can tell."""
+        assert all(schema in CARDS[name].flags["rules"] for name, schema, _ in asked)
+        return [_refused(schema, values) for _, schema, values in asked]
 
 
 TASKS: Mapping[str, Mapping[str, Any]] = {
