@@ -6,7 +6,6 @@ a child process, and cached; everything that only reads (`validate`, `plan`, `pl
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import os
 import sys
@@ -23,9 +22,10 @@ from dermae_bench.errors import DataMissing, PluginError
 from dermae_bench.plugin.asking import ask
 from dermae_bench.plugin.cards import Card as Card
 from dermae_bench.plugin.cards import card_of, told_of
+from dermae_bench.plugin.declared import declared, why_unread
 from dermae_bench.plugin.hookspecs import GROUP
 from dermae_bench.plugin.rules import Ruled, refusals
-from dermae_bench.plugin.sources import Sources, read_source, sources_of
+from dermae_bench.plugin.sources import Sources, sources_of
 
 CARD_VERSION = 6
 
@@ -79,7 +79,7 @@ class Catalog:
             if not self.plugins_dir.is_dir():
                 raise PluginError(f"plugins folder {self.plugins_dir} is not there")
             for file in sorted(self.plugins_dir.glob("*.py")):
-                for name in _declared(file):
+                for name in declared(file):
                     found.setdefault(name, []).append(Reference(name, file.stem, str(file.resolve()), file.name))
         return found
 
@@ -97,7 +97,7 @@ class Catalog:
         if self.plugins_dir is None:
             return "one of your own needs --plugins-dir DIR"
         files = sorted(self.plugins_dir.glob("*.py"))
-        reasons = [reason for file in files if (reason := _why_unread(file))]
+        reasons = [reason for file in files if (reason := why_unread(file))]
         if reasons:
             told = "; ".join(reasons[:3]) + (f" (and {len(reasons) - 3} more files)" if len(reasons) > 3 else "")
             return f"--plugins-dir has files whose plugins are unknown until they are mended: {told}"
@@ -289,34 +289,3 @@ class Catalog:
             raise PluginError(f"dataset {name!r} cannot tell its tasks: {error}") from None
         keep(path, answer)
         return told
-
-
-def _declared(file: Path) -> list[str]:
-    """Names that a single-file plugin declares: the string keys of the mappings its hooks return."""
-    try:
-        tree = _parsed(file)
-    except PluginError:
-        # listed under its file name, with the reason on its card
-        return [file.stem]
-    hooks = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("dermae_")]
-    mappings = [n for hook in hooks for n in ast.walk(hook) if isinstance(n, ast.Dict)]
-    return [k.value for m in mappings for k in m.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)]
-
-
-def _parsed(file: Path) -> ast.Module:
-    """Raises PluginError: it cannot be read or is not Python, with its name, line and reason."""
-    try:
-        return ast.parse(read_source(file))
-    except SyntaxError as error:
-        line = f", line {error.lineno}" if error.lineno else ""
-        raise PluginError(f"{file.name}{line}: {error.msg}") from error
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise PluginError(f"{file.name} is not Python: {error}") from error
-
-
-def _why_unread(file: Path) -> str:
-    try:
-        _parsed(file)
-    except PluginError as error:
-        return error.message
-    return ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dermae_bench.durable import digest_of
-from dermae_bench.plugin.checking import Finding, Path, suggestion
+from dermae_bench.plugin.checking import Finding, Path
 from dermae_bench.suite.places import specs, texts
 
 AXES = ("generator", "real", "ratio")
@@ -56,69 +56,6 @@ class Origins:
         return finding
 
 
-def sweep_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
-    """What is wrong with the sweeps of a suite (normalised JSON)."""
-    for at, row in specs(suite, "rows"):
-        point = row.get("point")
-        strange = [name for name in point if name not in AXES] if isinstance(point, dict) else []
-        if strange:
-            message = f"{strange[0]!r} is no axis of a sweep"
-            yield Finding((*at, "point", strange[0]), message, f"axes: {', '.join(AXES)}", on_key=True)
-    named = suite.get("image_sets")
-    given: Mapping[str, Any] = named if isinstance(named, dict) else {}
-    made: dict[str, Any] = {}
-    total = 0
-    for at, row, sweep in _sweeps(suite):
-        place = (*at, "sweep")
-        for name_at, name in texts(sweep.get("samples"), (*place, "samples")):
-            if name == NOBODY:
-                message = f"{NOBODY!r} is what boards call a point without generated images"
-                yield Finding(name_at, message, "give the generator another name")
-        for key in ("ratio", "synthetic_n"):
-            for number, value in enumerate(_list(sweep, key)):
-                if isinstance(value, int | float) and abs(value) > LARGEST:
-                    yield Finding((*place, key, number), f"{value:g} is out of range: at most {LARGEST:g}")
-        if row.get("train") not in ("train", None):
-            message = "a row with a sweep says in the sweep what it is trained on"
-            yield Finding((*at, "train"), message, "remove `train`", on_key=True)
-        if row.get("point"):
-            yield Finding((*at, "point"), "a sweep finds its own points", "remove `point`", on_key=True)
-        if not sweep.get("ratio") and not sweep.get("synthetic_n"):
-            yield Finding(place, "a sweep needs ratio or synthetic_n", "for example ratio: [0, 0.5, 1]")
-        for key in ("samples", "real_n"):
-            if sweep.get(key) == []:
-                yield Finding((*place, key), "the list is empty")
-        for key in ("samples", "real_n", "ratio", "synthetic_n"):
-            yield from _twice(sweep, key, place)
-        points = len(list(texts(sweep.get("samples"), ()))) * (
-            len(_list(sweep, "real_n")) * len(_list(sweep, "ratio")) + len(_list(sweep, "synthetic_n"))
-        )
-        total += points
-        if points > MOST_POINTS:
-            message = f"a sweep of {points:,} points; at most {MOST_POINTS} are planned"
-            yield Finding(place, message, "take fewer values")
-            continue
-        if total > MOST_IN_ALL:
-            message = f"the sweeps up to here have {total:,} points; at most {MOST_IN_ALL:,} are planned"
-            yield Finding(place, message, "divide the suite into several")
-            return
-        yield from _by_another_task(suite, sweep, place)
-        if sweep.get("balance") is not None and "all" in _list(sweep, "real_n"):
-            message = "classes cannot stand in equal numbers in all of `train`"
-            yield Finding((*place, "real_n"), message, "write numbers, or leave `balance` out")
-        yield from _small(place, sweep)
-        yield from _control(suite, at, row, sweep)
-        for name, body in (pair for point in _points(sweep) for pair in point.sets):
-            if given.get(name, body) != body:
-                message = f"the sweep makes an image set {name!r}, and the suite has another of that name"
-                yield Finding(("image_sets", name), message, "choose another name", on_key=True)
-                break
-            if made.setdefault(name, body) != body:
-                message = f"the image set {name!r} would be two different ones: sweeps make both"
-                yield Finding(place, message, "give one of the generators another name")
-                break
-
-
 def expand(suite: dict[str, Any]) -> Origins:
     """Put the rows and image sets of every sweep in its place, and tell where each comes from.
 
@@ -140,7 +77,7 @@ def expand(suite: dict[str, Any]) -> Origins:
             found.append(row)
             origins.append((entry, False, False))
             continue
-        for point in _points(sweep):
+        for point in points_of(sweep):
             suite["image_sets"].update(point.sets)
             sets |= {name: ("rows", entry, "sweep") for name, _ in point.sets if name not in given}
             own = {"train": point.train, "sweep": None, "point": dict(point.axes)}
@@ -191,10 +128,10 @@ class _Point:
         if amount:
             # of all images nobody knows the number yet
             share = float(amount) if real == "all" else None
-            count = None if share else _drawn(real, amount)
+            count = None if share else drawn_at(real, amount)
             how: dict[str, Any] = {"per_class": None, "even": balance is not None, "sampling": sweep.get("sampling")}
             how |= {"captions": captions, "labels": None}
-            name = f"{samples}-" + (f"x{_said(amount)}" if share else str(count)) + even
+            name = f"{samples}-" + (f"x{said_amount(amount)}" if share else str(count)) + even
             name += (f"-{captions}" if isinstance(captions, str) else "") + _words(sweep.get("sampling"))
             names.append(name)
             self.sets.append((name, {"samples": samples, "count": count, "ratio": share, **how}))
@@ -207,16 +144,16 @@ class _Point:
         self.axes = {
             "generator": ", ".join([samples, *told]) if amount else NOBODY,
             "real": "0" if real is None else ", ".join([str(real), *which]),
-            "ratio": _said(amount) if real is not None else f"n={_said(amount)}",
+            "ratio": said_amount(amount) if real is not None else f"n={said_amount(amount)}",
         }
 
 
-def _drawn(real: str | int | None, amount: float) -> int:
+def drawn_at(real: str | int | None, amount: float) -> int:
     """Generated images beside so many real ones, or alone."""
     return round(amount) if real is None else round(amount * int(real))
 
 
-def _said(amount: float) -> str:
+def said_amount(amount: float) -> str:
     """A number in full, in letters that a name may have."""
     return str(int(amount)) if amount == int(amount) else repr(float(amount))
 
@@ -233,13 +170,13 @@ def _words(sampling: Any) -> str:
     return f"-{digest_of(sampling)[:8]}"
 
 
-def _points(sweep: Mapping[str, Any]) -> Iterator[_Point]:
+def points_of(sweep: Mapping[str, Any]) -> Iterator[_Point]:
     """Every training set, those without samples once for all generators."""
     seen: set[str] = set()
     for _, samples in texts(sweep.get("samples"), ()):
-        amounts = [(real, ratio) for real in _list(sweep, "real_n") for ratio in _list(sweep, "ratio")]
-        for real, amount in [*amounts, *((None, count) for count in _list(sweep, "synthetic_n"))]:
-            if not _number(amount) or not (real is None or real == "all" or _whole(real)):
+        amounts = [(real, ratio) for real in listed(sweep, "real_n") for ratio in listed(sweep, "ratio")]
+        for real, amount in [*amounts, *((None, count) for count in listed(sweep, "synthetic_n"))]:
+            if not is_number(amount) or not (real is None or real == "all" or is_whole(real)):
                 continue
             point = _Point(real, samples, amount, sweep)
             if (key := repr(point.train)) not in seen:
@@ -247,92 +184,25 @@ def _points(sweep: Mapping[str, Any]) -> Iterator[_Point]:
                 yield point
 
 
-def _number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is a number of a size that images can have."""
     # JSON has neither NaN nor infinity
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
-def _whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number, and no truth value."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _list(sweep: Mapping[str, Any], key: str) -> Sequence[Any]:
+def listed(sweep: Mapping[str, Any], key: str) -> Sequence[Any]:
+    """The values of an axis; none where something else stands there."""
     held = sweep.get(key)
     return held if isinstance(held, list) else []
 
 
-def _sweeps(suite: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any]]]:
+def sweeps_of(suite: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any], dict[str, Any]]]:
+    """(place of the row, row, its sweep) of every row that has one."""
     for at, row in specs(suite, "rows"):
         if isinstance(row.get("sweep"), dict):
             yield at, row, row["sweep"]
-
-
-def _by_another_task(suite: Mapping[str, Any], sweep: Mapping[str, Any], place: Path) -> Iterator[Finding]:
-    """Generators that draw the classes of another task than those that stand in equal numbers."""
-    generators = suite.get("generators")
-    for at, name in texts(sweep.get("samples"), (*place, "samples")) if sweep.get("balance") is not None else ():
-        entry = generators.get(name) if isinstance(generators, dict) else None
-        task = entry.get("task") if isinstance(entry, dict) else None
-        if task is not None and task != sweep["balance"]:
-            message = f"{name!r} draws classes of {task!r}, and this sweep balances those of {sweep['balance']!r}"
-            yield Finding(at, message, f"balance: {task}")
-
-
-def _twice(sweep: Mapping[str, Any], key: str, place: Path) -> Iterator[Finding]:
-    seen: set[Any] = set()
-    for number, value in enumerate(_list(sweep, key)):
-        known = value if isinstance(value, str) or _number(value) else None
-        if known is not None and known in seen:
-            said = repr(known) if isinstance(known, str) else _said(known)
-            yield Finding((*place, key, number), f"{said} is given twice", "remove one")
-        seen.add(known)
-
-
-def _small(place: Path, sweep: Mapping[str, Any]) -> Iterator[Finding]:
-    """Ratios of so many images that are none, or as many as another ratio of them."""
-    for real in _list(sweep, "real_n"):
-        counts: dict[int, float] = {}
-        for number, ratio in enumerate(_list(sweep, "ratio")):
-            if not _whole(real) or real < 1 or not _number(ratio) or ratio <= 0:
-                continue
-            count = _drawn(real, ratio)
-            if count == 0:
-                message = f"{_said(ratio)} times {real} real images is no generated one"
-                yield Finding((*place, "ratio", number), message, "take a larger ratio, or more real images")
-            elif counts.setdefault(count, ratio) != ratio:
-                message = (
-                    f"{_said(counts[count])} and {_said(ratio)} times {real} real images are {count} generated ones"
-                )
-                yield Finding((*place, "ratio", number), message, "remove one")
-
-
-def _control(suite: Mapping[str, Any], at: Path, row: Mapping[str, Any], sweep: Mapping[str, Any]) -> Iterator[Finding]:
-    """Controls spend what the swept classifiers spend, and stand where there are real images alone."""
-    controls = list(texts(sweep.get("control"), (*at, "sweep", "control")))
-    if not controls:
-        return
-    if 0 not in _list(sweep, "ratio"):
-        message = "a control is trained on real images alone: it needs the point of ratio 0"
-        yield Finding((*at, "sweep", "control"), message, "ratio: [0, ...]")
-    classifiers, budgets = suite.get("classifiers"), suite.get("budgets")
-    if not isinstance(classifiers, dict) or not isinstance(budgets, dict):
-        return
-
-    def spent(name: str) -> Any:
-        entry = classifiers.get(name)
-        chosen = entry.get("budget") if isinstance(entry, dict) else None
-        budget = budgets.get(chosen) if isinstance(chosen, str) else None
-        # how often a checkpoint is written changes nothing
-        return (
-            {key: value for key, value in budget.items() if key != "checkpoint"} if isinstance(budget, dict) else None
-        )
-
-    swept = {name: spent(name) for _, name in texts(row.get("classifiers"), ())}
-    for place, name in controls:
-        if name not in classifiers:
-            yield Finding(place, f"unknown classifier {name!r}", suggestion(name, classifiers, "classifiers"))
-        elif name in swept:
-            yield Finding(place, f"{name!r} is swept itself", "name a classifier with another augmentation")
-        elif any(found != spent(name) for found in swept.values()):
-            message = f"{name!r} has another budget than what it is a control of"
-            yield Finding(place, message, "give them one budget")

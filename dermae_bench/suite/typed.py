@@ -10,7 +10,8 @@ from dermae_bench.plugin.checking import Finding, Path, check, near
 from dermae_bench.plugin.params import schema_of
 from dermae_bench.suite.names import duplicate_rows
 from dermae_bench.suite.spec import RESERVED, Suite
-from dermae_bench.suite.sweeps import Origins, expand, sweep_findings
+from dermae_bench.suite.sweep_findings import sweep_findings
+from dermae_bench.suite.sweeps import Origins, expand
 from dermae_bench.suite.yaml import Node
 
 MOST_PROBLEMS = 100
