@@ -18,6 +18,7 @@ from dermae_bench.commands.sole_publisher import NO_PLACE, sole_publisher
 from dermae_bench.durable import digest_file, digest_of, encodable
 from dermae_bench.errors import DataError
 from dermae_bench.plugin.catalog import Catalog
+from dermae_bench.plugin.checking import Finding
 from dermae_bench.report.escape import visible
 from dermae_bench.store.artifacts import Store
 from dermae_bench.store.manifests import Damaged
@@ -61,6 +62,8 @@ class Session:
     figures: Sequence[FigurePlan]
     missing: str | None
     """What is not there, where data are missing: then stages have no keys."""
+    unread: Sequence[Finding] = ()
+    """Data sets whose images are there and cannot be read: a plan can do without, a run cannot."""
 
 
 def publish(session: Session, form: str, mend: Callable[[Sequence[Stage]], None] | None = None) -> None:

@@ -21,6 +21,7 @@ from dermae_bench.execute.executor import Executor, Options, Outcome, select
 from dermae_bench.execute.observers import observers
 from dermae_bench.execute.signals import Signalled, TooLong, leaving, name, within
 from dermae_bench.plugin.catalog import Catalog
+from dermae_bench.plugin.checking import Finding
 from dermae_bench.report.escape import visible
 from dermae_bench.report.reference import reference_rows
 from dermae_bench.store.artifacts import Store
@@ -65,6 +66,8 @@ class _Tasks:
         """Split -> class -> images, where there are data to count."""
         self.attributes: Mapping[str, Any] | None = None
         """Attribute -> number or text, where there are data that have them."""
+        self.wrong: str | None = None
+        """Why the images that are there cannot be read."""
 
     def __call__(self, plugin: str, params: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]] | None:
         card = self.catalog.card("dataset", plugin)
@@ -78,6 +81,8 @@ class _Tasks:
             tasks = self.catalog.tasks(plugin, absolute, facts)
             self.counts = self.catalog.counts(plugin, absolute, facts)
             self.attributes = self.catalog.attributes(plugin, absolute, facts)
+            if self.missing is None:
+                self.wrong = self.catalog.wrong(plugin, absolute, facts)
         except DataMissing as error:
             self.missing = str(error)
             return None
@@ -103,6 +108,8 @@ def open_session(
         asked(entry["plugin"], entry["params"])
     told = {other: (asked.found, asked.attributes) for other, asked in others.items()}
     refuse(loaded, other_findings(loaded.resolved, tasks.found, told))
+    every: dict[tuple[str, ...], _Tasks] = {("dataset",): tasks}
+    every |= {("evaluate_on", other): asked for other, asked in others.items()}
     known = {other: asked.found for other, asked in others.items() if asked.found is not None}
     planner = Planner(loaded.suite, catalog, contents, tasks.found, tasks.counts, known)
     row_planner = RowPlanner(planner, loaded.resolved)
@@ -116,6 +123,7 @@ def open_session(
         stages=planner.stages,
         rows=rows,
         figures=row_planner.figures,
+        unread=[Finding(at, asked.wrong) for at, asked in every.items() if asked.wrong is not None],
         missing=planner.missing or tasks.missing or next((a.missing for a in others.values() if a.missing), None),
     )
 
@@ -135,6 +143,7 @@ def run_suite(
     """`run`: do what is left, write the results folder, print the boards. Returns the exit code."""
     session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
     _need_data(session)
+    refuse(session.loaded, session.unread)
     stages = select(session.stages, options)
     with _needed(session):
         return _run(session, stages, options, form, verbosity)
@@ -231,6 +240,7 @@ def validate_suite(
 ) -> int:
     """`validate`: every mistake at once, or one line that says what the suite holds; with `data` also the images."""
     session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
+    refuse(session.loaded, session.unread)
     floors = sum(row.kind == "floor" for row in session.rows)
     rows = f"{len(session.rows) - floors} rows and {floors} floors"
     echo(f"{suite}: {rows}, {len(session.stages)} stages; no mistake found")

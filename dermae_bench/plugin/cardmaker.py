@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dermae_bench.errors import BenchError, DataMissing, PluginError
+from dermae_bench.errors import BenchError, DataError, DataMissing, PluginError
 from dermae_bench.plugin.checking import check
 from dermae_bench.plugin.data import SPLITS, Example
 from dermae_bench.plugin.loading import load_plugin, place_of
@@ -122,7 +122,7 @@ def make_tasks(reference: dict[str, Any], params: dict[str, Any]) -> dict[str, A
     """The tasks of a dataset under checked params, and how many images of each class there are.
 
     `counts` is {split: {class of the root task: images}} and `attributes` {name: number or text}; both are None while
-    the data are missing or cannot be read: the stage that prepares them says what is wrong.
+    the images are missing or their table cannot be read, which `wrong` says where the dataset knows it.
     """
     _, cls = load_plugin(reference["name"], reference["module"], reference["file"])
     config = build(cls.Config, params)
@@ -130,12 +130,18 @@ def make_tasks(reference: dict[str, Any], params: dict[str, Any]) -> dict[str, A
         tasks = cls.tasks(config)
     except DataMissing as error:
         return {"missing": str(error)}
+    examples: list[Example] = []
+    wrong = None
     try:
         examples = list(cls(config).examples())
-    except Exception:  # noqa: BLE001 (told where the images are read; a plan needs the tasks alone)
-        examples = []
-    counts = _counts(examples, tasks[0].classes)
-    return {"tasks": [asdict(task) for task in tasks], "counts": counts, "attributes": _attributes(examples)}
+    except Exception as error:  # noqa: BLE001 (a fault of the plugin is told with its place by the stage that reads)
+        wrong = str(error) if isinstance(error, DataError) else None
+    return {
+        "tasks": [asdict(task) for task in tasks],
+        "counts": _counts(examples, tasks[0].classes),
+        "attributes": _attributes(examples),
+        "wrong": wrong,
+    }
 
 
 def _attributes(examples: Sequence[Example]) -> dict[str, str] | None:

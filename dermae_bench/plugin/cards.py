@@ -52,14 +52,15 @@ def card_of(value: Any) -> Card:
 
 
 def told_of(value: Any) -> Mapping[str, Any]:
-    """{"tasks", "counts", "attributes"} of a dataset, from JSON.
+    """{"tasks", "counts", "attributes", "wrong"} of a dataset, from JSON.
 
     Raises:
         ValueError: it is something else.
     """
     if (
         isinstance(value, dict)
-        and set(value) == {"tasks", "counts", "attributes"}
+        and set(value) == {"tasks", "counts", "attributes", "wrong"}
+        and isinstance(value["wrong"], str | None)
         and all(isinstance(task, dict) and set(task) == _TASK for task in _list(value["tasks"]))
         and all(value[name] is None or isinstance(value[name], dict) for name in ("counts", "attributes"))
         and all(isinstance(count, dict) for count in (value["counts"] or {}).values())

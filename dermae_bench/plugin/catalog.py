@@ -258,7 +258,7 @@ class Catalog:
     def counts(self, name: str, params: Mapping[str, Any], facts: Any) -> dict[str, dict[str, int]] | None:
         """Split -> class of the root task -> images, from the same child and cache as `tasks`.
 
-        None where the data are missing or cannot be read: preparing them tells why.
+        None where the data are missing or cannot be read: `wrong` or preparing them tells why.
 
         Raises:
             DataMissing: not even the tasks can be told.
@@ -271,8 +271,13 @@ class Catalog:
         found: dict[str, str] | None = self._dataset(name, params, facts)["attributes"]
         return found
 
+    def wrong(self, name: str, params: Mapping[str, Any], facts: Any) -> str | None:
+        """Why the images of a dataset cannot be read, as it says itself; from the same child and cache as `tasks`."""
+        found: str | None = self._dataset(name, params, facts)["wrong"]
+        return found
+
     def _dataset(self, name: str, params: Mapping[str, Any], facts: Any) -> Mapping[str, Any]:
-        """{"tasks", "counts", "attributes"} of a dataset."""
+        """{"tasks", "counts", "attributes", "wrong"} of a dataset."""
         reference = self.reference(name)
         key = digest_of([CARD_VERSION, "dataset", name, self.sources(reference).digest, facts])
         path = self.cache / "tasks" / f"{key[:32]}.json"

@@ -33,7 +33,7 @@ CARD = {
     "libraries": ["torch"],
 }
 TASK = {"name": "dx", "classes": ["MEL", "NV"], "positive": None, "parent": None, "mapping": {}, "image_size": 0}
-TOLD = {"tasks": [TASK], "counts": {"train": {"MEL": 3, "NV": 4}}, "attributes": {"age": "number"}}
+TOLD = {"tasks": [TASK], "counts": {"train": {"MEL": 3, "NV": 4}}, "attributes": {"age": "number"}, "wrong": None}
 Damage = Callable[[Path], object]
 Make = Callable[[], Catalog]
 

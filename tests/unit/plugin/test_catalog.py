@@ -366,11 +366,13 @@ def test_images_are_counted_where_they_are_there(
         assert [task["name"] for task in catalog.tasks("lines", params, "three")] == ["diagnosis"]
         assert Catalog(folder, cache).counts("lines", params, "three") == counts
         assert catalog.counts("lines", params, "no images") is None
-    # what is wrong with a table is told by the stage that reads it
+    # a fault of the plugin is told by the stage that reads the images
     for wrong in ("a train BCC\n", "a everywhere NV\n", "a train\n"):
         (tmp_path / "images.txt").write_text(wrong)
         assert catalog.counts("lines", params, wrong) is None
         assert len(catalog.tasks("lines", params, wrong)) == 1
+        assert catalog.wrong("lines", params, wrong) is None
+    assert catalog.wrong("lines", params, "no images") == "no images"
 
 
 def test_an_answer_of_another_version_is_asked_again(folder: Path, cache: Path, tmp_path: Path) -> None:
