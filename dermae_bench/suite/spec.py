@@ -121,7 +121,7 @@ class GeneratorRow:
     """Images to draw from each."""
     subsets: tuple[Annotated[int, Between(2)], ...] = ()
     """So many of the drawn images besides, each number a row of its own: what a distance does with n. A larger choice
-    holds every smaller one."""
+    holds every smaller one, and of every generator the same places are taken: those of one starting noise and label."""
     sampling: Params | tuple[Params, ...] | None = None
     """Replaces the generators' own `sampling`; each of several makes rows of its own, from the same fit."""
     captions: str | None = None

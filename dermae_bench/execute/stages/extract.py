@@ -103,12 +103,21 @@ def source_images(
     if "held_out" in source:
         spec = [{"split": name} for name in source["held_out"].split("+")]
     images = image_set(context, spec, task)
-    return choose(images, limit) if limit is not None and limit < len(images) else images
+    return choose(images, limit, "samples" in source) if limit is not None and limit < len(images) else images
 
 
-def choose(images: ImageSet, count: int) -> ImageSet:
-    """`count` images by the hash of their ids: a fixed choice that does not depend on their order."""
-    ranked = sorted(range(len(images)), key=lambda i: hashlib.sha256(images.ids[i].encode()).digest())
+def choose(images: ImageSet, count: int, generated: bool) -> ImageSet:
+    """`count` images, a fixed choice; a larger one holds every smaller one.
+
+    Real images are ranked by the hash of their ids, in whatever order they stand. Generated ones are ranked by the hash
+    of their places: those at one place have the same starting noise and label from every generator, so the choice adds
+    nothing to the difference between two of them.
+    """
+
+    def rank(place: int) -> bytes:
+        return hashlib.sha256((str(place) if generated else images.ids[place]).encode()).digest()
+
+    ranked = sorted(range(len(images)), key=rank)
     return images.take(sorted(ranked[:count]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,9 +141,9 @@ def test_labels_go_up_along_declared_maps_and_never_down() -> None:
 def test_a_choice_of_images_is_fixed_by_their_ids(bench: Bench) -> None:
     data = bench.prepared()
     images = image_set(context(bench, prepare=data), [{"split": "train"}, {"split": "test"}], ROOT)
-    chosen = choose(images, 7)
+    chosen = choose(images, 7, generated=False)
     assert len(chosen) == len(chosen.ids) == 7
-    assert set(choose(images, 5).ids) < set(chosen.ids)
+    assert set(choose(images, 5, generated=False).ids) < set(chosen.ids)
     for position, name in enumerate(chosen.ids):
         own = list(images.ids).index(name)
         assert torch.equal(chosen[[position]], images[[own]])
@@ -151,6 +152,16 @@ def test_a_choice_of_images_is_fixed_by_their_ids(bench: Bench) -> None:
         assert chosen.labels[position] == images.labels[own]
     with pytest.raises(ValueError, match="ascending"):
         images.take([3, 1])
+
+
+def test_a_choice_of_generated_images_is_fixed_by_their_places(bench: Bench) -> None:
+    images = image_set(context(bench, prepare=bench.prepared()), [{"split": "train"}, {"split": "test"}], ROOT)
+    others = replace(images, ids=[f"another-{place}" for place in range(len(images))])
+    chosen = choose(images, 7, generated=True).ids
+    # whoever drew them, and however they are called
+    assert choose(others, 7, generated=True).ids == [f"another-{images.ids.index(name)}" for name in chosen]
+    assert choose(others, 7, generated=False).ids != choose(others, 7, generated=True).ids
+    assert set(choose(images, 5, generated=True).ids) < set(chosen)
 
 
 def test_what_models_return_is_looked_at() -> None:
