@@ -112,7 +112,8 @@ class FitRun:
         }
 
     def step(self, loss: Tensor, optimizer: Optimizer) -> None:
-        if optimizer not in self._optimizers:
+        number = next((number for number, known in enumerate(self._optimizers) if known is optimizer), None)
+        if number is None:
             raise PluginError(
                 "run.step() was given an optimiser that was not registered",
                 hint="call run.optimizers(...) before the loop",
@@ -131,6 +132,7 @@ class FitRun:
         self._finite.after(self._step, loss, norm, parameters)
         # autocast keeps low-precision copies of weights until its outermost block ends, and the whole fit is inside one
         torch.clear_autocast_cache()
+        self._average.stepped(number, self._step)
         self._stepped = True
         self._last_loss = loss.detach()
 
@@ -278,7 +280,7 @@ class FitRun:
             raise PluginError(
                 "run.batches() was asked for before run.optimizers()", hint="register every optimiser before the loop"
             )
-        self._average.start()
+        self._average.start(self._optimizers)
         parts = self.model, self._average, self._optimizers
         selects = self._validate is not None
         found = self._checkpoints.load(lambda one: judge(one, *parts, self.budget.steps, selects))

@@ -46,7 +46,7 @@ def packed(
                         f"{type(optimizer).__name__} keeps {name!r}, {type(value).__name__}: no checkpoint holds that",
                         hint="an optimiser's state is made of tensors and numbers",
                     )
-    return tensors, {"groups": groups, "plain": plain}
+    return tensors, {"groups": groups, "plain": plain, "began": average.began}
 
 
 def judge(
@@ -69,6 +69,9 @@ def judge(
     averaged = {str(i): value.shape for i, value in enumerate(average.values)}
     if {name: value.shape for name, value in _under(tensors, "ema.").items()} != averaged:
         raise Unsound("its average is of another model")
+    began = facts["began"]
+    if len(began) != len(optimizers) or not all(at is None or _is_step(at, found.step) for at in began):
+        raise Unsound("it does not tell when its optimisers began")
     best = {name: value.shape for name, value in _under(tensors, "best.").items()}
     if best != (shapes if facts["best"] else {}) or (facts["best"] and not selects):
         raise Unsound("its selected weights are of another model")
@@ -101,6 +104,7 @@ def restore(
     with torch.no_grad():
         for i, value in enumerate(average.values):
             value.copy_(tensors[f"ema.{i}"])
+    average.began = list(facts["began"])
     for number, (optimizer, groups) in enumerate(zip(optimizers, facts["groups"], strict=True)):
         prefix = f"optimizer.{number}."
         state: dict[int, dict[str, Any]] = {}
@@ -114,6 +118,10 @@ def restore(
         ]
         optimizer.load_state_dict({"state": state, "param_groups": restored})
     return _under(tensors, "best.") or None
+
+
+def _is_step(at: Any, steps: int) -> bool:
+    return isinstance(at, int) and not isinstance(at, bool) and 0 <= at < steps
 
 
 def _under(named: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -99,6 +99,20 @@ class TwoPhases(Plain):
                 run.step(F.cross_entropy(self(batch.images), batch.labels), optimizer)
 
 
+class Late(Plain):
+    """The head waits until half of the budget is spent."""
+
+    def fit(self, train: ImageSet, run: api.Run, teacher: api.Classifier | None = None) -> None:
+        body = torch.optim.Adam([*self.first.parameters(), *self.norm.parameters()], lr=0.01)
+        head = torch.optim.SGD(self.last.parameters(), lr=0.5)
+        run.optimizers(body, head)
+        for batch in run.batches(train):
+            assert batch.labels is not None
+            run.step(F.cross_entropy(self(batch.images), batch.labels), body)
+            if run.progress >= 0.5:
+                run.step(F.cross_entropy(self(batch.images), batch.labels), head)
+
+
 class Died(Exception):
     """What a kill is to a test."""
 

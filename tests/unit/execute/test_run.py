@@ -15,6 +15,7 @@ from fits import (
     FIXTURES,
     SELECTING,
     STEPS,
+    Late,
     Plain,
     TwoOptimizers,
     TwoPhases,
@@ -47,8 +48,9 @@ def accuracy(model: Any) -> float:
         (Plain, replace(SELECTING, ema=None, checkpoint=2), accuracy),
         (TwoOptimizers, BUDGET, None),
         (TwoPhases, PHASED, None),
+        (Late, BUDGET, None),
     ],
-    ids=["ema", "select", "rare-checkpoints", "two-optimisers", "phases"],
+    ids=["ema", "select", "rare-checkpoints", "two-optimisers", "phases", "late"],
 )
 def test_a_killed_fit_goes_on_to_the_last_bit(
     tmp_path: Path, cls: type[Any], budget: BudgetOf, validate: Any, die_at: int

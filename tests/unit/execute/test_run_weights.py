@@ -8,7 +8,20 @@ from typing import Any
 
 import pytest
 import torch
-from fits import BUDGET, FIXTURES, SELECTING, STEPS, Plain, TwoOptimizers, begin, differing, everything, fit, images
+from fits import (
+    BUDGET,
+    FIXTURES,
+    SELECTING,
+    STEPS,
+    Late,
+    Plain,
+    TwoOptimizers,
+    begin,
+    differing,
+    everything,
+    fit,
+    images,
+)
 
 from dermae_bench.errors import InvalidOutput
 from dermae_bench.execute.checkpoints import Checkpoints
@@ -39,6 +52,27 @@ def test_a_young_average_forgets_the_random_start(tmp_path: Path) -> None:
     start = begin(Plain, tmp_path / "none", BUDGET)[0]
     expected = 0.1 * start.last.weight + 0.9 * model.last.weight
     assert torch.allclose(run.artifact()["last.weight"], expected, atol=1e-6)
+
+
+def test_a_part_that_waits_is_averaged_from_its_own_first_step(tmp_path: Path) -> None:
+    weights: list[dict[str, torch.Tensor]] = []
+
+    class Noted(Late):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            weights.append({name: value.detach().clone() for name, value in self.named_parameters()})
+            return super().forward(images)
+
+    model, run = fit(Noted, tmp_path, BudgetOf(steps=6, batch_size=5, ema=0.99))
+    artifact = run.artifact()
+    assert run._average.began == [0, 3]
+    # the head's weights after steps 3, 4 and 5; steps 3 to 5 look twice, after the body's step and before the head's
+    after = [weights[5]["last.weight"], weights[7]["last.weight"], model.last.weight.detach()]
+    expected = weights[0]["last.weight"]
+    for n, value in enumerate(after):
+        decay = (1 + n) / (10 + n)
+        expected = decay * expected + (1 - decay) * value
+    assert torch.allclose(artifact["last.weight"], expected, atol=1e-6)
+    assert not torch.allclose(weights[0]["last.weight"], expected, atol=1e-2)
 
 
 def test_the_best_weights_on_val_are_kept_and_validated_in_eval_mode(tmp_path: Path) -> None:
