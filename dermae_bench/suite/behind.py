@@ -83,12 +83,23 @@ def behind_extractor(suite: Mapping[str, Any], name: str) -> Seen:
         return frozenset(), frozenset()
     name = str(source["classifier"])
     splits, generators = behind_classifier(suite, name, source["train"])
-    joint = (_spec(suite, "classifiers", name) or {}).get("from")
-    if isinstance(joint, Mapping):
-        # a joint model learns to answer from the images it was fitted on, not from what it draws
-        own = str(joint.get("generator"))
-        generators = behind_generator(suite, own)[1] - {own} if own in suite["generators"] else generators
-    return splits | _selected(suite, name), generators
+    return splits | _selected(suite, name), generators | joint_with(suite, name)
+
+
+def joint_with(suite: Mapping[str, Any], classifier: Any) -> frozenset[str]:
+    """The generators that a classifier, or one that it learns from, is a half of.
+
+    The two halves shape each other: with gating, the classifier learns from what the generator draws, and the generator
+    from what the classifier says of it. So neither may judge the other.
+    """
+    found, visited = set[str](), set[str]()
+    while (entry := _spec(suite, "classifiers", classifier)) is not None and classifier not in visited:
+        visited.add(classifier)
+        source, teacher = entry.get("from"), entry.get("teacher")
+        if isinstance(source, dict) and isinstance(source.get("generator"), str):
+            found.add(source["generator"])
+        classifier = teacher.get("classifier") if isinstance(teacher, dict) else None
+    return frozenset(found)
 
 
 def extractor_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
@@ -110,7 +121,12 @@ def extractor_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
             message = (
                 f"an extractor may only have seen real images; this one learns from samples of {_names(generators)}"
             )
-            yield Finding(place, message, "train: train")
+            halves = joint_with(suite, source["classifier"])
+            if halves:
+                message = f"{source['classifier']!r} is no extractor: it is trained together with {_names(halves)}"
+                yield Finding((*at, "from", "classifier"), message, "name a classifier that is trained alone")
+            else:
+                yield Finding(place, message, "train: train")
         for row, line in specs(suite, "generator_rows"):
             against = line.get("against")
             if against in splits and _asked(suite, str(at[-1])):
@@ -151,6 +167,10 @@ def judge_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
     for at, entry in specs(suite, "sample_metrics"):
         judge = entry.get("judge")
         if isinstance(judge, dict):
+            halves = joint_with(suite, judge.get("classifier"))
+            if halves:
+                message = f"{judge['classifier']!r} is no judge: it is trained together with {_names(halves)}"
+                yield Finding((*at, "judge", "classifier"), message, "name a classifier that is trained alone")
             for how, names in seen_through_others(suite, judge.get("classifier")):
                 seen = lineage.of(names)[1]
                 if seen:

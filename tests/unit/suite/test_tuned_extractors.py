@@ -99,7 +99,16 @@ def test_what_its_teacher_was_chosen_on_it_has_seen(tmp_path: Path) -> None:
         ({"classifier": "best", "train": "train"}, "val", "fitted on 'val'"),
         ({"train": "few"}, "test", "samples of flow"),
         ({"train": "test"}, "train", "the training set is 'test'"),
-        ({"classifier": "joint", "train": "train"}, "train", "fitted on 'train'"),
+        (
+            {"classifier": "joint", "train": "train"},
+            "test",
+            "'joint' is no extractor: it is trained together with both",
+        ),
+        (
+            {"classifier": "pupil", "train": "train"},
+            "test",
+            "'pupil' is no extractor: it is trained together with both",
+        ),
     ],
 )
 def test_an_extractor_never_saw_what_is_measured(
@@ -113,17 +122,38 @@ def test_an_extractor_never_saw_what_is_measured(
         "best": {"plugin": "timm", "budget": "chosen", "params": {"arch": "resnet18"}},
         "primed": {"plugin": "timm", "budget": "short", "params": {"arch": "vit"}, "init": "encoder"},
         "joint": {"from": {"generator": "both"}},
+        "pupil": {
+            "plugin": "distilled",
+            "budget": "short",
+            "params": {"arch": "resnet18"},
+            "teacher": {"classifier": "joint", "train": "train"},
+        },
     }
     suite["extractors"]["tuned"]["from"] = {"classifier": "cnn", **source}
     if told is None:
         assert measured(planned(tmp_path, suite), "generators")
     else:
-        (found,) = problems(written(tmp_path, suite))
-        assert told in found
+        assert [told in found for found in problems(written(tmp_path, suite))].count(True) == 1
     # an extractor that no metric asks for may have seen anything real
     suite["sample_metrics"] = [{"metric": "fd", "extractor": "lite0"}]
     if told is None or told.startswith("fitted on"):
         assert measured(planned(tmp_path, suite), "generators")
+
+
+@pytest.mark.parametrize("judge", ["joint", "pupil"])
+def test_no_half_of_a_joint_model_judges_and_its_pupil_neither(tmp_path: Path, judge: str) -> None:
+    suite = brief(generator_rows=[{"samples": "flow", "count": 10, "against": "test"}])
+    suite["generators"]["both"] = {"plugin": "joint-diffusion", "budget": "short", "task": "diagnosis"}
+    teacher = {"classifier": "joint", "train": "train"}
+    suite["classifiers"] |= {
+        "joint": {"from": {"generator": "both"}},
+        "pupil": {"plugin": "distilled", "budget": "short", "params": {"arch": "resnet18"}, "teacher": teacher},
+    }
+    suite["sample_metrics"] = [{"metric": "class-agreement", "judge": {"classifier": judge, "train": "train"}}]
+    assert [
+        f"{judge!r} is no judge: it is trained together with both" in said
+        for said in problems(written(tmp_path, suite))
+    ] == [True]
 
 
 def test_the_resolved_suite_is_the_same_suite(tmp_path: Path) -> None:
