@@ -92,8 +92,9 @@ class GeneratorRows:
         if limit is not None:
             # what a judge says of some of the images is what it says of all, less surely
             return Cell(seeds={"generator": seed} if fitted else {}, scores=tuple(scores), samples=samples)
-        scores += [score for metric in self.suite.sample_metrics if (score := self._agreement(metric, task, samples))]
-        scores += [score for metric in self.suite.sample_metrics if (score := self._cas(metric, task, spec, seeds))]
+        how, metrics = sides.protocol, self.suite.sample_metrics
+        scores += [score for metric in metrics if (score := self._agreement(metric, task, samples, how))]
+        scores += [score for metric in metrics if (score := self._cas(metric, task, spec, seeds, how))]
         if not fitted:
             return Cell(seeds={}, scores=tuple(scores), samples=samples)
         model = self.plan.generator(name, seeds)
@@ -101,16 +102,23 @@ class GeneratorRows:
 
     # -- what classifiers say --------------------------------------------------------------------------------------
 
-    def _agreement(self, metric: MetricSpec, task: str | None, samples: Stage) -> Stage | None:
+    def _agreement(self, metric: MetricSpec, task: str | None, samples: Stage, protocol: str) -> Stage | None:
         """How often a judge that never saw the generator sees the class asked for, as mean over the classes.
 
         None for unconditional generators.
         """
         if metric.judge is None or task is None:
             return None
-        return self._judged(metric.judge, task, {"samples": "samples0"}, {"samples0": samples})
+        return self._judged(metric.judge, task, {"samples": "samples0"}, {"samples0": samples}, protocol)
 
-    def _judged(self, judge: TeacherSpec, task: str, images: Mapping[str, str], extra: Mapping[str, Stage]) -> Stage:
+    def _judged(
+        self,
+        judge: TeacherSpec,
+        task: str,
+        images: Mapping[str, str],
+        extra: Mapping[str, Stage],
+        protocol: str = "",
+    ) -> Stage:
         """What the judge says of some images; who it is stands in the identity."""
         if self.plan.roster.generated(judge.train):
             raise UserError(
@@ -123,12 +131,14 @@ class GeneratorRows:
         predictions = self.classifiers.predict(judge.classifier, model, task, images, extra)
         who = {"classifier": judge.classifier, "train": judge.train, "model": model.key}
         # generated images have no resize and no lesions of their own; what counts is who judged them
-        facts = {"judge": who, "resize": None, "leaky": None}
+        facts = {"judge": who, "resize": None, "leaky": None, **_apart(protocol)}
         return self.classifiers.score_predictions(
             predictions, task, task, rename=AGREEMENT, images="generated", facts=facts
         )
 
-    def _cas(self, metric: MetricSpec, task: str | None, train: Any, seeds: SeedContext) -> Stage | None:
+    def _cas(
+        self, metric: MetricSpec, task: str | None, train: Any, seeds: SeedContext, protocol: str = ""
+    ) -> Stage | None:
         """Classification accuracy score (Ravuri and Vinyals 2019): trained on samples alone, scored on real images.
 
         None for unconditional generators, whose samples have no labels to learn.
@@ -138,7 +148,7 @@ class GeneratorRows:
         context = replace(seeds, classifier=self.suite.seeds.classifier[0])
         model = self.plan.classifier(metric.classifier, train, task, context)
         predictions = self.classifiers.predict(metric.classifier, model, task, {"split": "test"}, {})
-        facts = {"classifier": metric.classifier}
+        facts = {"classifier": metric.classifier, **_apart(protocol)}
         rename = {"balanced-accuracy": f"cas[{metric.classifier}]"}
         return self.classifiers.score_predictions(predictions, task, task, rename=rename, facts=facts)
 
@@ -152,7 +162,8 @@ class GeneratorRows:
         for metric in self.suite.sample_metrics:
             if metric.judge is not None:
                 found.append(self._judged(metric.judge, task, {"split": "test"}, {}))
-            elif (score := self._cas(metric, task, against, SeedContext())) is not None and against != "test":
+            # asked in this order: what is planned is fitted, and nobody fits on `test`
+            elif against != "test" and (score := self._cas(metric, task, against, SeedContext())) is not None:
                 found.append(score)
         return found
 
@@ -203,6 +214,11 @@ class GeneratorRows:
                 cells = (Cell(seeds={}, scores=tuple(scores)),)
                 if scores:
                     yield RowPlan(board="generators", row=row_id(names), names=names, kind="floor", cells=cells)
+
+
+def _apart(protocol: str) -> dict[str, str]:
+    """What sets the numbers of images that were made elsewhere apart from those of generators that were fitted here."""
+    return {"training": protocol} if protocol else {}
 
 
 def _samplings(line: GeneratorRow) -> list[Mapping[str, Any] | None]:

@@ -72,6 +72,23 @@ def test_their_bytes_are_their_identity_under_every_seed(tmp_path: Path, suite: 
     )
 
 
+def test_every_number_of_given_images_stands_apart_from_those_of_fitted_generators(
+    tmp_path: Path, suite: dict[str, Any]
+) -> None:
+    rows = [{"samples": ["conditional", "by-class"], "count": 10, "against": "test"}]
+    fitted = {**suite["generators"]["flow"], "plugin": "ddpm-conditional", "task": "diagnosis"}
+    judge = {"metric": "class-agreement", "judge": {"classifier": "cnn", "train": "train"}}
+    metrics = [{"metric": "fd", "extractor": "lite0"}, judge, {"metric": "cas", "classifier": "cnn"}]
+    generators = {**suite["generators"], "conditional": fitted}
+    changed = {**suite, "generators": generators, "generator_rows": rows, "sample_metrics": metrics}
+    changed["extractors"] = {**suite["extractors"], "lite0": {"plugin": "tf-efficientnet-lite0"}}
+    found = planned(tmp_path, changed)
+    for name, training in (("by-class |", EXTERNAL), ("conditional |", None)):
+        scores = row(found, name).cells[0].scores
+        assert len(scores) == len(metrics)
+        assert [score.work["facts"].get("training") for score in scores] == [training] * len(metrics)
+
+
 def test_given_answers_are_one_row_a_task(tmp_path: Path, suite: dict[str, Any]) -> None:
     found = planned(tmp_path, suite)
     rows = [r for r in found.rows if r.names.get("classifier") == "scores"]

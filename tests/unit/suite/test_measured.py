@@ -113,6 +113,19 @@ def test_cas_learns_from_samples_alone_and_its_floor_from_real_images(plan: Plan
     assert floor.inputs["predictions"].inputs["train"].work["images"] == [{"split": "train"}]
 
 
+def test_nobody_is_fitted_on_test_for_a_floor(tmp_path: Path) -> None:
+    judged = {"metric": "class-agreement", "judge": {"classifier": "cnn", "train": "train"}}
+    changes: dict[str, Any] = {
+        "generator_rows": [{"samples": "guided", "count": 10, "against": "test"}],
+        "sample_metrics": [{"metric": "cas", "classifier": "cnn"}, judged, {"metric": "fd", "extractor": "lite0"}],
+    }
+    (tmp_path / "suite.yaml").write_text(yaml.safe_dump({**SUITE, **changes}))
+    plan = plan_of(tmp_path / "suite.yaml", tmp_path)
+    assert [stage.name for stage in plan.of("train") if {"split": "test"} in stage.work["images"]] == []
+    floor = [s.work["rename"] for s in plan.row("real images").cells[0].scores if s.work.get("rename")]
+    assert floor == [{"balanced-accuracy": "class-agreement"}], "what the judge says of real images stays"
+
+
 def test_thresholds_are_frozen_on_val_unless_somebody_has_seen_it(plan: Planned) -> None:
     clean, primed = plan.row("cnn | train | malignancy"), plan.row("primed | train | malignancy")
     (scored,) = clean.cells[0].scores
