@@ -118,6 +118,24 @@ def test_the_probability_falls_where_real_images_cannot_be_told_from_drawn_ones(
 # -- the fit -----------------------------------------------------------------------------------------------------------
 
 
+def test_the_critic_sees_drawn_images_augmented_like_real_ones(tmp_path: Path) -> None:
+    """Else it would teach the generator to draw what augmentation does (Karras et al. 2020, section 2.2)."""
+    model = fitting.make(FastGAN, {}, COLOURS)
+    seen, shown = list[torch.Tensor](), list[torch.Tensor]()
+    augment = model.augment
+    augment.register_forward_hook(lambda _, inputs, output: shown.append(output))
+    model.critic.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.fit(fitting.labelled(12, COLOURS), run_for(model, tmp_path, 2))
+    # real ones, then drawn ones for the critic's step and for the generator's
+    assert (len(seen), len(shown)) == (2 * 3, 2 * 2)
+    for step in range(2):
+        real, drawn = shown[2 * step : 2 * step + 2]
+        assert seen[3 * step] is real
+        assert torch.equal(seen[3 * step + 1], drawn)
+        assert seen[3 * step + 2] is drawn
+        assert drawn.requires_grad and not real.requires_grad
+
+
 class Killed(Exception):
     pass
 

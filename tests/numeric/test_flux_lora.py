@@ -59,6 +59,14 @@ def fitted(folder: Path, tmp_path: Path, **options: Any) -> FluxLora:
     return model
 
 
+@pytest.mark.parametrize("given", [None, 1.5])
+def test_training_times_are_shifted_as_the_scheduler_shifts_those_of_drawing(folder: Path, given: float | None) -> None:
+    model = made(folder, shift=given)
+    own = flux_net.shift_of(model.scheduler, model.patches.count)
+    assert own != 1.0, "else this says nothing"
+    assert model.times.shift == (own if given is None else given)
+
+
 def drawn(model: FluxLora, **sampling: Any) -> torch.Tensor:
     conditions = api.Conditions(count=2, labels=torch.zeros(2, dtype=torch.int64), captions=CAPTIONS)
     with torch.inference_mode():

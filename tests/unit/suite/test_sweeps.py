@@ -132,6 +132,16 @@ def test_two_ways_to_draw_stay_apart(tmp_path: Path) -> None:
     assert any(row.startswith("cnn | train-40 + flow-20-") and "sampler" not in row for row in measured(odd))
 
 
+def test_what_is_asked_for_in_other_words_is_another_curve(tmp_path: Path) -> None:
+    captions = {name: {"template": f"{name} {{label}} lesion", "task": "diagnosis"} for name in ("a", "one")}
+    sweeps = [{**SWEEP, "samples": "text", "ratio": [0.5], "captions": name} for name in captions]
+    given = {**tree()["captions"], **captions}
+    found = planned(tmp_path, swept(*sweeps, tasks=["diagnosis"], evaluate_on=None, captions=given))
+    axes = {row.names["generator"] for row in found.rows if row.names.get("ratio") == "0.5"}
+    assert axes == {"text, captions a", "text, captions one"}
+    assert len(measured(found)) == 4 == len(set(measured(found)))
+
+
 def test_another_seed_chooses_other_real_images_and_draws_the_same(tmp_path: Path) -> None:
     one, two = planned(tmp_path, swept(SWEEP)), planned(tmp_path, swept({**SWEEP, "seed": 7}))
     assert one.table("sample") == two.table("sample")
