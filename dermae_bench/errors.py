@@ -32,9 +32,12 @@ class BenchError(Exception):
 
 
 def brief(reason: str) -> str:
-    """One line of a reason that may have many: its first two, which say what and where or what to do, and a count."""
+    """One line of a reason that may have many: its first two, which say what and where or what to do.
+
+    How many follow is not said: a line may itself stand for several, and a reason may say its number at the beginning.
+    """
     lines = [line.strip() for line in reason.splitlines() if line.strip()]
-    rest = f" (and {len(lines) - 2} more)" if len(lines) > 2 else ""
+    rest = " (and more)" if len(lines) > 2 else ""
     return "; ".join(line.rstrip(";") for line in lines[:2]) + rest
 
 

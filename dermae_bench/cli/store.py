@@ -23,11 +23,12 @@ def list_(results: Path, form: str, stages: bool, **_: Any) -> int:
 @click.command()
 @click.argument("key")
 @with_flags(*PLACE_FLAGS, FORMAT)
-def show(key: str, results: Path, form: str, **_: Any) -> int:
+@flag("--images", env="IMAGES", is_flag=True, help="Of a prepare stage: id, split and label of every image, as CSV.")
+def show(key: str, results: Path, form: str, images: bool, **_: Any) -> int:
     """Show one stage by (the beginning of) its key: what made it, what it gave, why it failed."""
-    from dermae_bench.commands.listing import show_stage
+    from dermae_bench.commands.listing import show_images, show_stage
 
-    return show_stage(results, key, form)
+    return show_images(results, key) if images else show_stage(results, key, form)
 
 
 @click.command()

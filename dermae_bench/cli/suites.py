@@ -92,9 +92,10 @@ def plan(suite: Path, form: str, costs: bool, peak_tflops: float, utilisation: f
 def validate(suite: Path, data: bool, **words: Any) -> int:
     """Check a suite and report everything that is wrong with it.
 
-    With --data the images are prepared and linted: lesions on both sides of a split are errors; near-duplicates,
-    conflicting labels, generated copies of test images, images that another test set shares and captions that tell the
-    class are warnings. Nothing is trained or drawn.
+    With --data the images are prepared and linted: lesions on both sides of a split are errors, and so is whatever is
+    wrong with images and answers that were made elsewhere; near-duplicates, conflicting labels, generated copies of
+    test images, images that another test set shares, captions that tell the class, and classes with few or no images in
+    val or test are warnings. Nothing is trained or drawn.
     """
     from dermae_bench.commands.session import validate_suite
 

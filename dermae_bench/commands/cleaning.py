@@ -82,7 +82,7 @@ def _needed(suites: Sequence[Path], sets: Sequence[str], results: Path, plugins_
         while presets:
             preset = presets.pop()
             session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
-            if session.missing is not None:
+            if session.absent:
                 raise UserError(
                     f"nobody can say what {suite} needs{f' with preset {preset}' if preset else ''}: "
                     f"its data are missing: {session.missing}",

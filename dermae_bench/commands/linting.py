@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from dermae_bench.commands.absent import refusal
+from dermae_bench.commands.data_told import tell_data, tell_other
+from dermae_bench.commands.given_told import given_stages, is_given, tell_given
 from dermae_bench.commands.printing import echo
 from dermae_bench.commands.publishing import Session
-from dermae_bench.errors import FAILED, OK, USAGE, DataMissing
+from dermae_bench.errors import FAILED, OK, USAGE
 from dermae_bench.execute.choices import Outcome
 from dermae_bench.leakage.findings import KINDS
 from dermae_bench.suite.leakage import NAME, is_leakage
-from dermae_bench.suite.places import SPLITS
 from dermae_bench.suite.stage import Stage
 
 SHOWN = 20
@@ -23,40 +25,47 @@ OF_CHANCE = {"caption-repeated": 3}
 def lint(session: Session, run: Callable[[Sequence[Stage]], Outcome]) -> int:
     """Prepare the data if they are not, run the lints that can be run now, and print what they found.
 
-    Lints of samples that are not drawn yet are left out and named; nothing is trained or drawn for a lint.
+    Images and answers that were made elsewhere are read as a run would read them. Lints of samples that are not drawn
+    yet are left out and named; nothing is trained or drawn for a lint.
 
     Args:
         run: does stages, inputs first, as `run SUITE` would; finished ones are left alone.
 
     Returns:
-        `USAGE` where the data are wrong, `FAILED` where a lint could not be done, the signal's code where one came,
-        else `OK`: doubts never fail.
+        `USAGE` where the data or given files are wrong, `FAILED` where a lint could not be done, the signal's code
+        where one came, else `OK`: doubts never fail.
 
     Raises:
         DataMissing: there are no data to look at.
     """
-    if session.missing is not None:
-        raise DataMissing(session.missing)
+    if session.absent:
+        raise refusal(session.absent)
     prepare, *others = _data(session.stages)
     lints = [stage for stage in session.stages if is_leakage(stage)]
     ready = [stage for stage in lints if _drawn(session, stage)]
-    outcome = run(_with_inputs(session.stages, [prepare, *ready]))
+    given = given_stages(session.stages)
+    outcome = run(_with_inputs(session.stages, [prepare, *others, *ready, *given]))
     if outcome.interrupted is not None:
         return 128 + outcome.interrupted
     unread = {_told_unread(stage, outcome) for stage in (prepare, *others) if not _done(session, stage)}
     if unread:
         return FAILED if FAILED in unread else USAGE
-    _tell_data(session.store.manifest(prepare.kind, prepare.key).summary)
+    own, suite = session.store.manifest(prepare.kind, prepare.key).summary, session.loaded.resolved
+    warnings = tell_data(own, suite)
     for stage in others:
-        _tell_other(stage.name.removeprefix("prepare/"), session.store.manifest(stage.kind, stage.key).summary)
-    warnings = 0
+        name, its = stage.name.removeprefix("prepare/"), session.store.manifest(stage.kind, stage.key).summary
+        warnings += tell_other(name, its, suite, own)
+    errors, code = tell_given([stage for stage in given if not _done(session, stage)], outcome)
     for stage in ready:
         if _done(session, stage):
             warnings += _tell_findings(session, stage)
     unchecked = list(_unchecked(session, lints, ready))
     for line in unchecked:
         echo(f"not checked: {line}")
-    echo(f"0 errors; warnings: {warnings}" + (f"; not checked: {len(unchecked)}" if unchecked else ""))
+    told = f"{errors} error{'s' if errors > 1 else ''}" if errors else "0 errors"
+    echo(f"{told}; warnings: {warnings}" + (f"; not checked: {len(unchecked)}" if unchecked else ""))
+    if errors:
+        return code
     return FAILED if outcome.failed else OK
 
 
@@ -82,9 +91,9 @@ def _done(session: Session, stage: Stage) -> bool:
 
 
 def _drawn(session: Session, stage: Stage) -> bool:
-    """Whether a lint needs nothing but real images and samples that are there."""
+    """Whether a lint needs nothing but real images, samples that are there and images that were made elsewhere."""
     samples = stage.inputs.get("samples0")
-    return samples is None or _done(session, samples)
+    return samples is None or _done(session, samples) or is_given(samples)
 
 
 def _with_inputs(stages: Sequence[Stage], wanted: Sequence[Stage]) -> list[Stage]:
@@ -95,43 +104,8 @@ def _with_inputs(stages: Sequence[Stage], wanted: Sequence[Stage]) -> list[Stage
         stage = todo.pop()
         if stage.key not in keys and stage.kind != "train":
             keys.add(stage.key)
-            todo += [] if stage.kind == "sample" else stage.inputs.values()
+            todo += stage.inputs.values() if stage.kind != "sample" or is_given(stage) else []
     return [stage for stage in stages if stage.key in keys]
-
-
-def _tell_data(prepared: Mapping[str, Any]) -> None:
-    split = prepared.get("split", {})
-    echo(f"split: {prepared['split_rule']}")
-    echo(f"digest: {prepared['split_digest']}")
-    for name in SPLITS:
-        counts = prepared["counts"][name]
-        lesions = f", {split['groups'][name]} lesions" if "groups" in split else ""
-        classes = ", ".join(f"{label} {count}" for label, count in counts.items())
-        echo(f"  {name}: {sum(counts.values())} images{lesions}: {classes}")
-    for name, about in prepared["attributes"].items():
-        echo(f"  attribute {name}: {_attribute(about)}")
-    for warning in prepared["warnings"]:
-        echo(f"WARNING {warning}")
-
-
-def _tell_other(name: str, prepared: Mapping[str, Any]) -> None:
-    """The test images of a set under `evaluate_on`."""
-    lesions = prepared.get("split", {}).get("groups", {}).get("test")
-    counts = prepared["counts"]["test"]
-    classes = ", ".join(f"{label} {count}" for label, count in counts.items())
-    echo(f"other set {name}: {sum(counts.values())} images{f', {lesions} lesions' if lesions else ''}: {classes}")
-    for warning in prepared["warnings"]:
-        echo(f"WARNING {name}: {warning}")
-
-
-def _attribute(about: Mapping[str, Any]) -> str:
-    """The values of an attribute, as a suite would divide them."""
-    unknown = f", unknown {about['unknown']}" if about["unknown"] else ""
-    if "images" not in about:
-        return f"{about['lowest']:g} to {about['highest']:g}{unknown}"
-    named = ", ".join(f"{value} {count}" for value, count in about["images"].items())
-    more = about["values"] - len(about["images"])
-    return named + (f", {more} more" if more > 0 else "") + unknown
 
 
 def _tell_findings(session: Session, stage: Stage) -> int:

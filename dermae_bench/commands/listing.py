@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from dermae_bench.bounded.tables import Kind, read_parquet
 from dermae_bench.bounded.texts import read_json
 from dermae_bench.commands.printing import echo, echo_csv, echo_json
 from dermae_bench.commands.stored import contents, facts, finished
@@ -122,6 +123,24 @@ def show_stage(results: Path, key: str, form: str) -> int:
     for name in ("traceback", "printed"):
         if about.get(name):
             echo(about[name].rstrip("\n"))
+    return OK
+
+
+def show_images(results: Path, key: str) -> int:
+    """`show KEY --images`: id, split and label of every image of a prepared data set, as CSV."""
+    store = Store(results / "store")
+    found = [path.name for path in (store.root / "prepare").glob(f"{_hex(key)}*")]
+    if len(found) != 1:
+        count = f"{len(found)} prepared data sets in" if found else "no prepared data set in"
+        raise UserError(
+            f"{count} {store.root} {'have keys that begin' if found else 'has a key that begins'} with {key!r}",
+            hint="`dermae-bench run SUITE --only prepare` makes it, `dermae-bench plan SUITE` prints its key",
+        )
+    columns: dict[str, Kind] = {"id": "text", "split": "text", "label": "whole"}
+    table = read_parquet(store.file("prepare", found[0], "table.parquet"), columns).to_pydict()
+    classes = store.manifest("prepare", found[0]).summary["tasks"][0]["classes"]
+    lines = zip(table["id"], table["split"], table["label"], strict=True)
+    echo_csv(list(columns), [{"id": image, "split": split, "label": classes[label]} for image, split, label in lines])
     return OK
 
 

@@ -43,7 +43,7 @@ REST = "other"
 
 
 def print_plan(
-    stages: Sequence[Stage], store: Store, missing: str | None, form: str, stream: IO[str], yardstick: Yardstick
+    stages: Sequence[Stage], store: Store, absent: Sequence[str], form: str, stream: IO[str], yardstick: Yardstick
 ) -> None:
     """Write one line a stage, totals, and what they rest on."""
     rows = describe(stages, store, yardstick)
@@ -55,7 +55,7 @@ def print_plan(
             "peak_tflops": yardstick.peak_tflops,
             "utilisation": yardstick.utilisation,
             "flops_per_mac": 2,
-            "missing": missing,
+            "missing": "; ".join(absent) or None,
             "free_bytes": free_bytes(store.root),
             "totals": totals(rows),
             "left": totals([row for row in rows if row["state"] != "cached"])["all"],
@@ -63,7 +63,7 @@ def print_plan(
         }
         stream.write(json_ascii(json.dumps(about, indent=1)) + "\n")
         return
-    lines = [*_table(rows), "", *_totals(rows), "", *_notes(stages, rows, store, missing, yardstick)]
+    lines = [*_table(rows), "", *_totals(rows), "", *_notes(stages, rows, store, absent, yardstick)]
     stream.writelines(visible(line, LONGEST_LINE) + "\n" for line in lines)
 
 
@@ -204,7 +204,11 @@ def _aligned(cells: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
 
 
 def _notes(
-    stages: Sequence[Stage], rows: Sequence[Mapping[str, Any]], store: Store, missing: str | None, yardstick: Yardstick
+    stages: Sequence[Stage],
+    rows: Sequence[Mapping[str, Any]],
+    store: Store,
+    absent: Sequence[str],
+    yardstick: Yardstick,
 ) -> list[str]:
     left = [row for row in rows if row["state"] != "cached"]
     sums = totals(left)["all"]
@@ -220,15 +224,19 @@ def _notes(
     lines = [f"{len(rows)} stages: {len(rows) - len(left)} cached, {len(left)} to do: {' '.join(todo)}", assumed]
     uncounted = sum(row["kind"] in GROUPS and row["gmacs"] is None for row in rows)
     if uncounted:
-        lines.append(f"the costs of {uncounted} stages are not counted, and not in the sums: --costs counts them")
+        countable = any(row["kind"] == "cost" and row["state"] not in ("cached", "failed", "unknown") for row in rows)
+        way = ": --costs counts them" if countable else ""
+        lines.append(f"the costs of {uncounted} stages are not counted, and not in the sums{way}")
     unsized = sum(row["kind"] in GROUPS and row["images"] is None for row in rows)
     if unsized:
         lines.append(
             f"{unsized} stages read as many images as the data hold: not in the sums while the data are missing"
         )
     lines += _space(stages, rows, store)
-    if missing is not None:
-        lines.append(f"keys unknown: data missing: {missing}")
+    if absent:
+        waiting = sum(row["state"] == "unknown" for row in rows)
+        lines.append(f"keys unknown, of {waiting} stages: what they need is not there")
+        lines += [f"data missing: {line}" for line in absent]
     return [part for line in lines for part in _wrapped(line)]
 
 

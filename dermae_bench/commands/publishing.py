@@ -60,10 +60,15 @@ class Session:
     stages: Sequence[Stage]
     rows: Sequence[RowPlan]
     figures: Sequence[FigurePlan]
-    missing: str | None
-    """What is not there, where data are missing: then stages have no keys."""
+    absent: Sequence[str] = ()
+    """What is not there, a line each, with its place in the suite: stages that need it have no keys."""
     unread: Sequence[Finding] = ()
     """Data sets whose images are there and cannot be read: a plan can do without, a run cannot."""
+
+    @property
+    def missing(self) -> str | None:
+        """Everything that is not there, in one line; None where nothing is missing."""
+        return "; ".join(self.absent) or None
 
 
 def publish(session: Session, form: str, mend: Callable[[Sequence[Stage]], None] | None = None) -> None:

@@ -6,17 +6,19 @@ import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import ParamSpec
 
 import click
 
+from dermae_bench.commands.absent import refusal, told
 from dermae_bench.commands.printing import echo
 from dermae_bench.commands.publishing import LONGEST_REASON, Session, publish
-from dermae_bench.durable import digest_of
+from dermae_bench.commands.tasks import Tasks
 from dermae_bench.errors import FAILED, OK, DataMissing, StorageError, UserError, brief
+from dermae_bench.execute.choices import matches
 from dermae_bench.execute.executor import Executor, Options, Outcome, select
 from dermae_bench.execute.observers import observers
 from dermae_bench.execute.signals import Signalled, TooLong, leaving, name, within
@@ -26,13 +28,14 @@ from dermae_bench.report.escape import visible
 from dermae_bench.report.reference import reference_rows
 from dermae_bench.store.artifacts import Store
 from dermae_bench.store.contents import Contents
-from dermae_bench.suite.keys import Identities
 from dermae_bench.suite.known import data_findings, other_findings
 from dermae_bench.suite.load import load_suite, refuse, results_name
+from dermae_bench.suite.missing import Missing
 from dermae_bench.suite.plan import Planner
 from dermae_bench.suite.resources import limits_by_kind
 from dermae_bench.suite.rows import RowPlanner
 from dermae_bench.suite.stage import Stage
+from dermae_bench.suite.weights import absolute
 
 P = ParamSpec("P")
 PUBLISH_SECONDS = 7.0
@@ -54,67 +57,44 @@ def _stoppable(command: Callable[P, int]) -> Callable[P, int]:
     return stoppable
 
 
-class _Tasks:
-    """Asks for a dataset's tasks once, and remembers what was missing."""
-
-    def __init__(self, catalog: Catalog, contents: Contents) -> None:
-        self.catalog = catalog
-        self.identities = Identities(catalog, contents)
-        self.found: Mapping[str, Mapping[str, Any]] | None = None
-        self.missing: str | None = None
-        self.counts: Mapping[str, Mapping[str, int]] | None = None
-        """Split -> class -> images, where there are data to count."""
-        self.attributes: Mapping[str, Any] | None = None
-        """Attribute -> number or text, where there are data that have them."""
-        self.wrong: str | None = None
-        """Why the images that are there cannot be read."""
-
-    def __call__(self, plugin: str, params: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]] | None:
-        card = self.catalog.card("dataset", plugin)
-        try:
-            facts = self.identities.facts(plugin, self.identities.params(params, card.params))
-        except DataMissing as error:
-            self.missing = str(error)
-            facts = digest_of(["missing", plugin, dict(params)])
-        try:
-            absolute = self.identities.absolute(params, card.params)
-            tasks = self.catalog.tasks(plugin, absolute, facts)
-            self.counts = self.catalog.counts(plugin, absolute, facts)
-            self.attributes = self.catalog.attributes(plugin, absolute, facts)
-            if self.missing is None:
-                self.wrong = self.catalog.wrong(plugin, absolute, facts)
-        except DataMissing as error:
-            self.missing = str(error)
-            return None
-        self.found = {task["name"]: task for task in tasks}
-        return self.found
-
-
 def open_session(
     suite: Path, *, preset: str | None, sets: Sequence[str], results: Path, plugins_dir: Path | None
 ) -> Session:
     """Load and plan a suite; imports no plugin and no torch in this process."""
     catalog = Catalog(plugins_dir)
     contents = Contents(catalog.cache / "contents.json")
-    tasks = _Tasks(catalog, contents)
+    tasks = Tasks(catalog, contents)
     loaded = load_suite(suite, catalog=catalog, tasks_of=tasks, preset=preset, sets=sets, file_digest=contents.file)
     refuse(loaded, data_findings(loaded.resolved, catalog, tasks.found, tasks.attributes, tasks.counts))
+    unpublished = []
     if loaded.suite.reference is not None:
-        # it is shown last, but what is wrong with it is told first
-        reference_rows(Path(loaded.suite.reference))
+        reference = Path(loaded.suite.reference)
+        try:
+            # it is shown last, but what is wrong with it is told first
+            reference_rows(reference)
+        except DataMissing as error:
+            unpublished.append(Missing(error.message, absolute(loaded.suite.reference)))
     others = {}
     for other, entry in loaded.resolved["evaluate_on"].items():
-        others[other] = asked = _Tasks(catalog, contents)
+        others[other] = asked = Tasks(catalog, contents)
         asked(entry["plugin"], entry["params"])
-    told = {other: (asked.found, asked.attributes) for other, asked in others.items()}
-    refuse(loaded, other_findings(loaded.resolved, tasks.found, told))
-    every: dict[tuple[str, ...], _Tasks] = {("dataset",): tasks}
+    asked_others = {other: (asked.found, asked.attributes) for other, asked in others.items()}
+    refuse(loaded, other_findings(loaded.resolved, tasks.found, asked_others))
+    every: dict[tuple[str, ...], Tasks] = {("dataset",): tasks}
     every |= {("evaluate_on", other): asked for other, asked in others.items()}
     known = {other: asked.found for other, asked in others.items() if asked.found is not None}
     planner = Planner(loaded.suite, catalog, contents, tasks.found, tasks.counts, known)
     row_planner = RowPlanner(planner, loaded.resolved)
     rows = row_planner.rows()
     contents.save()
+    absent = told(
+        loaded,
+        [*planner.absent, *(missing for asked in every.values() for missing in asked.absent), *unpublished],
+        # where a folder is not there, what the plugin misses in it goes without saying
+        {at: asked.missing for at, asked in every.items() if asked.missing is not None and not asked.absent},
+    )
+    if unpublished:
+        raise refusal(absent)
     return Session(
         loaded=loaded,
         catalog=catalog,
@@ -124,7 +104,7 @@ def open_session(
         rows=rows,
         figures=row_planner.figures,
         unread=[Finding(at, asked.wrong) for at, asked in every.items() if asked.wrong is not None],
-        missing=planner.missing or tasks.missing or next((a.missing for a in others.values() if a.missing), None),
+        absent=absent,
     )
 
 
@@ -142,17 +122,30 @@ def run_suite(
 ) -> int:
     """`run`: do what is left, write the results folder, print the boards. Returns the exit code."""
     session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
-    _need_data(session)
+    _need_data(session if _waits(session, options) else replace(session, absent=()))
     refuse(session.loaded, session.unread)
     stages = select(session.stages, options)
+    for line in session.absent:
+        echo(f"data missing: {line}", err=True)
     with _needed(session):
         return _run(session, stages, options, form, verbosity)
+
+
+def _waits(session: Session, options: Options) -> bool:
+    """Whether something that is asked for needs what is not there; what has a key reads nothing that has none."""
+    # without its own data nobody knows the rows of a suite, and boards of an earlier run would lose theirs
+    publishable = all(stage.key for stage in session.stages if stage.kind == "prepare" and "only" not in stage.work)
+    if not publishable or (not options.only and not options.skip):
+        return bool(session.absent)
+    asked = (stage for stage in session.stages if not options.only or matches(stage.name, options.only))
+    return any(not stage.key and not matches(stage.name, options.skip) for stage in asked)
 
 
 @contextlib.contextmanager
 def _needed(session: Session) -> Iterator[None]:
     """Inside, no `clean` removes what the plan of `session` reads."""
-    with session.store.writable(), session.store.announced(session.folder.name, [s.key for s in session.stages]):
+    keys = [stage.key for stage in session.stages if stage.key]
+    with session.store.writable(), session.store.announced(session.folder.name, keys):
         yield
 
 
@@ -195,8 +188,8 @@ def _execute(session: Session, stages: Sequence[Stage], options: Options, verbos
 
 
 def _need_data(session: Session) -> None:
-    if session.missing is not None:
-        raise DataMissing(session.missing)
+    if session.absent:
+        raise refusal(session.absent)
 
 
 def _leave(session: Session, outcome: Outcome) -> int:
@@ -243,14 +236,15 @@ def validate_suite(
     refuse(session.loaded, session.unread)
     floors = sum(row.kind == "floor" for row in session.rows)
     rows = f"{len(session.rows) - floors} rows and {floors} floors"
-    echo(f"{suite}: {rows}, {len(session.stages)} stages; no mistake found")
+    echo(f"{suite}: {rows}, {len(session.stages)} stages; no mistake found in the suite")
     if data:
         from dermae_bench.commands.linting import lint
 
+        _need_data(session)
         with _needed(session):
             return lint(session, lambda stages: _execute(session, stages, Options(), -1))
-    if session.missing is not None:
-        echo(f"keys unknown: data missing: {session.missing}")
+    for line in session.absent:
+        echo(f"data missing: {line}")
     return OK
 
 
@@ -272,24 +266,28 @@ def show_plan(
     from dermae_bench.commands.planning import print_plan
 
     session = open_session(suite, preset=preset, sets=sets, results=results, plugins_dir=plugins_dir)
-    interrupted = _count_costs(session) if costs else None
-    if interrupted is not None:
-        return 128 + interrupted
+    counted = _count_costs(session) if costs else Outcome()
+    if counted.interrupted is not None:
+        return 128 + counted.interrupted
     yardstick = Yardstick(peak_tflops=peak_tflops, utilisation=utilisation)
-    print_plan(session.stages, session.store, session.missing, form, sys.stdout, yardstick)
-    return OK
+    print_plan(session.stages, session.store, session.absent, form, sys.stdout, yardstick)
+    sys.stdout.flush()
+    for failure in counted.failed.values():
+        reason = visible(brief(failure.reason), LONGEST_REASON)
+        echo(f"costs of {visible(failure.name)} could not be counted: {reason}", err=True)
+    return FAILED if counted.failed else OK
 
 
-def _count_costs(session: Session) -> int | None:
-    """Run the cost stages that have a key and no result; they read no data. Returns the signal that stopped it."""
+def _count_costs(session: Session) -> Outcome:
+    """Run the cost stages that have a key and no result; they read no data."""
     stages = [stage for stage in session.stages if stage.kind == "cost" and stage.key]
     left = [stage for stage in stages if not session.store.has(stage.kind, stage.key)]
     if not left:
-        return None
+        return Outcome()
     click.echo(f"counting the costs of {len(left)} models, once; --no-costs leaves them out", err=True)
     try:
-        return _execute(session, left, Options(jobs=min(4, os.cpu_count() or 1)), -1).interrupted
+        return _execute(session, left, Options(jobs=min(4, os.cpu_count() or 1)), -1)
     except StorageError as error:
         # a plan without costs is better than none where nothing may be written
         echo(f"costs are not counted: {error}", err=True)
-        return None
+        return Outcome()

@@ -138,7 +138,8 @@ def _line(row: Mapping[str, Any], board: Board, metrics: Sequence[MetricColumn])
 def _cell(about: Mapping[str, Any]) -> Cell:
     read: dict[str, Any] = {}
     for field in fields(Cell):
-        value = about[field.name]
+        # it is told where a floor is not beaten, and older files have none
+        value = about.get("floor", "") if field.name == "floor" else about[field.name]
         if field.name in ("value", "low", "high", "sd", "error"):
             read[field.name] = _number(value)
         elif field.name in ("n", "rank"):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dermae_bench.errors import brief
+from dermae_bench.report.class_mix import Mix, of_row
 from dermae_bench.report.contamination import Contamination, contamination
 from dermae_bench.report.data_sets import finished_others
 from dermae_bench.report.grids import grids
@@ -69,12 +70,14 @@ class Collector:
         records, inside = list[Record](), list[Record]()
         uncertain: dict[tuple[str, str], Uncertainty] = {}
         details: dict[str, dict[str, Any]] = {}
+        mixes: dict[tuple[str, str], Mix] = {}
         for row in self.rows:
             info, found = self._row(row)
             info = replace(info, protocol=row.protocol, started_from=self._started_from(row))
             infos.append(replace(info, marks=(*info.marks, *seen.marks_of(row))) if seen is not None else info)
             records += found
             inside += self._subgroups(replace(row, names=info.names))
+            mixes |= of_row(self, row)
             uncertain |= self._uncertainty(row)
             details |= self._details(row)
         if self.suite.reference is not None:
@@ -101,6 +104,7 @@ class Collector:
             rows=tuple(infos),
             records=tuple(records),
             subgroups=tuple(inside),
+            subgroup_classes=mixes,
             uncertainty=uncertain,
             details=details,
             contamination=tuple(tuple(line) for line in seen.rows()) if seen is not None else (),
@@ -266,6 +270,9 @@ class Collector:
             if row.kind != "floor" or "n" not in row.names:
                 continue
             for score in row.cells[0].scores:
+                if score.work["of"] != "samples":
+                    # what a judge says of real images is no distance to them
+                    continue
                 manifest = self.manifest(score)
                 n = manifest.summary["records"][0]["n"] if manifest is not None else int(row.names["n"])
                 if n < int(row.names["n"]):

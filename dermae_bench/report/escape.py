@@ -73,9 +73,9 @@ def json_ascii(text: str) -> str:
     return text.replace("\x7f", "\\u007f")
 
 
-def markdown(text: str) -> str:
+def markdown(text: str, limit: int = 400) -> str:
     """Text that stays text inside a Markdown table: no markup, no HTML, no cell border, no link."""
-    shown = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    shown = visible(text, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     shown = _BLOCK.sub(r"\1\3\\\2\4", _MARKDOWN.sub(r"\\\1", shown))
     # a renderer links bare addresses by itself; the entity keeps them text
     shown = _ADDRESSED.sub("&#64;", _LINKED.sub(r"\1&#58;", shown.replace("://", "&#58;//")))

@@ -12,7 +12,7 @@ from typing import Any
 from dermae_bench.report import details, subgroup_files
 from dermae_bench.report.drawing import pictures
 from dermae_bench.report.escape import csv_text, json_ascii
-from dermae_bench.report.leaderboard import Board, Boards, Table, Value, cells_of, seeds_text, table
+from dermae_bench.report.leaderboard import Board, Boards, Cell, Table, Value, cells_of, seeds_text, table
 from dermae_bench.report.listed import Written, own_folder, write_changed, write_listed
 from dermae_bench.report.markdown import contamination_markdown, markdown
 from dermae_bench.report.numbers import exact
@@ -134,7 +134,7 @@ def _board(boards: Boards, leaderboard: Table) -> dict[str, Any]:
                 "marks": list(line.info.marks), "status": line.info.status, "reason": line.info.reason,
                 "seeds": seeds_text(line.info), "costs": dict(line.info.costs),
                 "confusions": [dict(counts) for counts in line.info.confusions],
-                "metrics": {metric: vars(cell) for metric, cell in line.cells.items()},
+                "metrics": {metric: _cell(cell) for metric, cell in line.cells.items()},
                 "reported": [vars(pair) for pair in line.reported],
             }
             for line in leaderboard.lines
@@ -142,6 +142,11 @@ def _board(boards: Boards, leaderboard: Table) -> dict[str, Any]:
         "reported": [vars(item) for item in boards.reported if item.board == leaderboard.board],
         "warnings": list(boards.warnings),
     }  # fmt: skip
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    """A cell with full numbers; a floor is in it where it is not beaten."""
+    return {name: value for name, value in vars(cell).items() if name != "floor" or value}
 
 
 def _made(info: RowInfo) -> dict[str, str]:

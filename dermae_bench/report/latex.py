@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from dermae_bench.report.board_file import BoardFile
 from dermae_bench.report.escape import latex as safe
+from dermae_bench.report.footnotes import MISSING, UNBEATEN, blank, legend, told_below
 from dermae_bench.report.leaderboard import (
     COST_HEADERS,
     Cell,
@@ -22,7 +23,6 @@ from dermae_bench.report.ranking import TEST
 from dermae_bench.report.words import (
     apart_notes,
     apart_reasons,
-    blank,
     columns_of,
     marks_of,
     place_text,
@@ -35,6 +35,8 @@ _HEAD = r"""% Made by dermae-bench. In the preamble: \usepackage{booktabs}. Here
 """
 _ARROWS = {"higher": r" $\uparrow$", "lower": r" $\downarrow$"}
 _EMPTY = "{-}{-}"
+SIGNS = {MISSING: MISSING, UNBEATEN: r"$^{\dagger}$"}
+"""Of the footnotes that a table in a paper has, as LaTeX."""
 
 
 def latex_tables(board: BoardFile, *, whole: bool) -> str:
@@ -131,6 +133,9 @@ def _notes(
         yield f"$^{{{signs[column.key]}}}$ {safe(column.key + unit)}: {what}."
     for letter, why in apart_notes(lines):
         yield f"{letter}: apart from the ranking, {safe(why, 1000)}."
+    for sign, meaning in legend(table, lines, metrics):
+        if sign in SIGNS:
+            yield f"{SIGNS[sign]} {safe(meaning, 2000)}."
     for line in lines:
         if line.info.status != "ok":
             name = " / ".join(line.info.names.get(part, "") for part in names)
@@ -140,14 +145,15 @@ def _notes(
 
 def _cell(cell: Cell, places: int | None, letters: Mapping[str, str]) -> str:
     if cell.value is None:
-        return safe(cell.reason, 40) if cell.reason else _EMPTY
+        return MISSING if told_below(cell) else safe(cell.reason, 40) if cell.reason else _EMPTY
     number = _digits(shown(cell.value, places))
-    best = cell.rank == 1 and not cell.apart
+    best = cell.rank == 1 and not cell.apart and not cell.floor
     parts = [rf"\textbf{{{number}}}" if best else rf"\textit{{{number}}}" if cell.apart else number]
     if cell.apart:
         parts[0] += f"$^{{{safe(place_text(cell, letters))}}}$" if place_text(cell, letters).isalnum() else ""
     elif cell.tied:
         parts[0] += "$^{=}$"
+    parts[0] += SIGNS[UNBEATEN] if cell.floor else ""
     if cell.low is not None and cell.high is not None:
         ends = f"{_digits(shown(cell.low, places))}, {_digits(shown(cell.high, places))}"
         parts.append(rf"{{\scriptsize [{ends}]}}")

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dermae_bench.report.beside import Pair, paired
+from dermae_bench.report.floors import tell_unbeaten
+from dermae_bench.report.marks import with_marks
 from dermae_bench.report.ranking import OTHER_IDENTITY, SECTION, TEST, Cell, MetricColumn, column_of, section_of
 from dermae_bench.report.records import Board, Boards, Curve, Figure, Kind, Record, Reported, RowInfo, Timing
 
@@ -123,7 +125,7 @@ def table(boards: Boards, board: Board) -> Table:
     Raises:
         ValueError: when a record has no row, or two records are the same row, metric and seeds.
     """
-    rows = {info.row: info for info in boards.rows if info.board == board}
+    rows = with_marks(info for info in boards.rows if info.board == board)
     grouped: dict[str, dict[str, list[Record]]] = {}
     # columns keep the order of their first record; the first one orders the rows, so it must not be a published one
     for record in sorted(boards.records, key=lambda record: record.kind == "reported"):
@@ -138,6 +140,7 @@ def table(boards: Boards, board: Board) -> Table:
     columns, cells = [], {}
     for metric, by_row in grouped.items():
         column, found = column_of(metric, by_row, rows, boards.uncertainty)
+        tell_unbeaten(column, found, rows)
         columns.append(column)
         cells[metric] = found
     pairs, partners = paired(

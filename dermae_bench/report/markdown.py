@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from dermae_bench.report.escape import markdown as safe
+from dermae_bench.report.footnotes import MISSING, UNBEATEN, blank, legend, told_below
 from dermae_bench.report.leaderboard import Boards, Cell, Line, Table, name_columns, name_text, seeds_text
 from dermae_bench.report.numbers import cost, heading, interval, places_of, shown, spread
 from dermae_bench.report.words import (
@@ -12,9 +13,7 @@ from dermae_bench.report.words import (
     about,
     apart_notes,
     apart_reasons,
-    blank,
     columns_of,
-    legend,
     marks_of,
     notes_of,
     pair_text,
@@ -48,7 +47,9 @@ def sections(table: Table) -> list[str]:
     for section, lines in table.sections():
         out += [f"## {safe(section_title(table.board, section))}", "", *_rows(table, lines), ""]
         apart = [f"- {letter}, apart from the ranking: {safe(why)}" for letter, why in apart_notes(lines)]
-        apart += [f"- `{sign}`: {safe(meaning)}" for sign, meaning in legend(table, lines, columns_of(table, lines))]
+        apart += [
+            f"- `{sign}`: {safe(meaning, 2000)}" for sign, meaning in legend(table, lines, columns_of(table, lines))
+        ]
         out += [*apart, ""] if apart else []
     return out
 
@@ -92,10 +93,11 @@ def _rows(table: Table, lines: Sequence[Line]) -> Iterator[str]:
 
 def _cell(cell: Cell, places: int | None, letters: Mapping[str, str]) -> str:
     if cell.value is None:
-        # a failed row tells its reason once, under status
-        return "" if cell.reason.startswith(("failed", "pending")) else f"*{safe(cell.reason)}*" if cell.reason else ""
+        # a failed row tells its reason once, under status; others do under the table
+        return MISSING if told_below(cell) else ""
     value = shown(cell.value, places)
-    value = f"**{value}**" if cell.rank == 1 and not cell.apart else value
+    value = f"**{value}**" if cell.rank == 1 and not cell.apart and not cell.floor else value
+    value += UNBEATEN if cell.floor else ""
     rank = f"({cell.rank_text})" if cell.tied else ""
     if cell.apart:
         rank = f"*apart {place_text(cell, letters)}*"

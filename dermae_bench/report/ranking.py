@@ -32,8 +32,12 @@ LONGEST = 40
 """Characters of a value that is named there."""
 SECTION: Mapping[Board, str] = {"classifiers": "task", "generators": "against"}
 """The name that divides a board: rows on its two sides answer different questions."""
-OTHER_IDENTITY = "n/a (other identity"
+OTHER_IDENTITY = "n/a (unlike the ranked rows"
 """How the reason of a cell begins that stands apart; what differs follows."""
+UNLIKE_SEEDS = "n/a (its seeds are unlike each other"
+"""How the reason of a cell begins whose own records must not be averaged."""
+MADE = {"trained": "trained here", "external": "made elsewhere"}
+"""How a row came to its numbers, in words; what is not in here says it itself: zero-shot, linear-probe."""
 
 
 @dataclass(kw_only=True)
@@ -58,6 +62,8 @@ class Cell:
     warnings: tuple[str, ...] = ()
     apart: str = ""
     """What sets its number apart from those of the section's ranking; then it is ranked among its like alone."""
+    floor: str = ""
+    """The floors that it does not beat, by name."""
 
     @property
     def rank_text(self) -> str:
@@ -122,8 +128,9 @@ def column_of(
         if same:
             cells[row] = _cell(records, rows[row], digests[0], uncertainty.get((row, metric)))
         else:
-            others = [identities[digest] for digest in dict.fromkeys(digests)]
-            cells[row] = Cell(reason=_other(others[-1], comparable(head) if len(others) == 1 else others[0]))
+            first, *others = (identities[digest] for digest in dict.fromkeys(digests))
+            reason = _other(others[-1], first, UNLIKE_SEEDS) if others else _other(first, comparable(head))
+            cells[row] = Cell(reason=reason)
     known = {row: found for row in cells if (found := uncertainty.get((row, metric))) is not None}
     _rank(cells, rows, head.better, known, identities)
     column = MetricColumn(
@@ -208,14 +215,21 @@ def _rank(
             cell.tied = sum(other.rank == cell.rank for _, other in group) > 1
 
 
-def _other(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+def _other(mine: Mapping[str, Any], theirs: Mapping[str, Any], head: str = OTHER_IDENTITY) -> str:
     """What sets one identity apart from another, in words."""
     # only what was not trained says how it came to its task
     one, two = ({"training": "trained", **item, **item["identity"]} for item in (mine, theirs))
     fields = sorted(name for name in {*one, *two} - {"identity"} if one.get(name) != two.get(name))
-    said = [f"{name} {_short(one.get(name))}, not {_short(two.get(name))}" for name in fields[:SHOWN]]
+    said = [_differ(name, one.get(name), two.get(name)) for name in fields[:SHOWN]]
     said += [f"{len(fields) - SHOWN} more"] if len(fields) > SHOWN else []
-    return f"{OTHER_IDENTITY}: {'; '.join(said)})"
+    return f"{head}: {'; '.join(said)})"
+
+
+def _differ(name: str, mine: Any, theirs: Any) -> str:
+    """``zero-shot, not trained here``, ``n 300, not 500``."""
+    if name == "training":
+        return f"{MADE.get(str(mine), _short(mine))}, not {MADE.get(str(theirs), _short(theirs))}"
+    return f"{name} {_short(mine)}, not {_short(theirs)}"
 
 
 def _short(value: Any) -> str:

@@ -208,6 +208,8 @@ class Boards:
     records: tuple[Record, ...]
     subgroups: tuple[Record, ...] = ()
     """The same metrics inside a class or on the images of one attribute value; `identity["subgroup"]` says which."""
+    subgroup_classes: Mapping[tuple[str, str], Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
+    """(row, attribute) -> subgroup -> class -> images that the row was scored on."""
     uncertainty: Mapping[tuple[str, str], Uncertainty] = field(default_factory=dict)
     """(row, metric) -> what the test set alone leaves open; rows without replicates are not in it."""
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

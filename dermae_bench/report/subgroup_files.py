@@ -10,7 +10,17 @@ from dermae_bench.report.escape import markdown as safe
 from dermae_bench.report.leaderboard import NAMES, Value
 from dermae_bench.report.numbers import direction, places_of
 from dermae_bench.report.records import Board, Boards
-from dermae_bench.report.subgroup_words import HOW_TO_READ, counts, gap_text, notes, part_text, place, readable
+from dermae_bench.report.subgroup_words import (
+    HOW_TO_READ,
+    classes_text,
+    counts,
+    gap_place,
+    gap_text,
+    notes,
+    part_text,
+    place,
+    readable,
+)
 from dermae_bench.report.subgroups import Block, Measure, by_section, identities
 from dermae_bench.report.words import section_title
 
@@ -22,24 +32,28 @@ Inside = Mapping[Board, tuple[Block, ...]]
 
 
 def cells(inside: Inside) -> Iterator[list[Value]]:
-    """Header and one line for each row, metric and subgroup; the gap stands beside the worst."""
+    """Header and one line for each row, metric and subgroup; the gap stands beside the worst, or the first
+    that is compared where all are equal.
+    """
     found = [block for board in BOARDS for block in inside[board]]
     own = [name for board in BOARDS for name in NAMES[board]]
     names = [*own, *sorted({name for block in found for name in block.info.names} - set(own))]
     yield [
         "board", *names, "kind", "metric", "unit", "better", "attribute", "subgroup", "images", "lesions",
-        "real images", "value", "low", "high", "error", "sd", "floor", "place", "not compared", "gap", "gap low",
-        "gap high", "status", "identity",
+        "real images", "classes", "value", "low", "high", "error", "sd", "floor", "place", "not compared",
+        "gap", "gap low", "gap high", "status", "identity",
     ]  # fmt: skip
     for block in found:
         info = block.info
         named = [info.names.get(name, "") for name in names]
         for measure in block.measures:
+            beside = gap_place(measure)
             for part in measure.parts:
-                gap = measure.gap if part.subgroup == measure.worst else None
+                gap = measure.gap if part is beside else None
                 yield [
                     info.board, *named, info.kind, measure.metric, measure.unit, measure.better, block.attribute,
-                    part.subgroup, part.n, part.lesions, part.real, part.value, part.low, part.high, part.error,
+                    part.subgroup, part.n, part.lesions, part.real,
+                    classes_text(block.classes.get(part.subgroup, {})), part.value, part.low, part.high, part.error,
                     part.sd, part.floor, place(measure, part), part.aside,
                     *([gap.value, gap.low, gap.high] if gap else [None] * 3), part.status, part.identity,
                 ]  # fmt: skip
@@ -57,6 +71,7 @@ def document(boards: Boards, inside: Inside) -> dict[str, Any]:
             {
                 "board": board, "row": block.info.row, "names": dict(block.info.names), "kind": block.info.kind,
                 "attribute": block.attribute, "metrics": [asdict(measure) for measure in block.measures],
+                "classes": {subgroup: dict(mix) for subgroup, mix in block.classes.items()},
             }
             for board in BOARDS
             for block in inside[board]
@@ -85,7 +100,7 @@ def _table(block: Block) -> Iterator[str]:
     yield _line(["---", *["---:"] * (len(heads) - 1)])
     for number, name in enumerate(block.subgroups):
         values = [_cell(measure, name, its) for measure, its in zip(measures, places, strict=True)]
-        yield _line([safe(name), *(texts[number] for _, texts in counted), *values])
+        yield _line([safe(name), *(safe(texts[number]) for _, texts in counted), *values])
     gaps = [gap_text(measure, its) for measure, its in zip(measures, places, strict=True)]
     if any(gaps):
         yield _line(["**gap**", *[""] * len(counted), *gaps])

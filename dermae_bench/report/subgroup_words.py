@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from dermae_bench.report.footnotes import why
 from dermae_bench.report.numbers import range_text, shown
-from dermae_bench.report.subgroups import LEAST_IMAGES, LEAST_LESIONS, Block, Measure, Part
+from dermae_bench.report.subgroups import LEAST_IMAGES, LEAST_LESIONS, LEAST_OF_A_CLASS, Block, Measure, Part, equal
 
 HOW_TO_READ = (
     (
@@ -18,7 +21,8 @@ HOW_TO_READ = (
     ),
     (
         f"Unknown values and subgroups below {LEAST_IMAGES} images or {LEAST_LESIONS} lesions are shown, but are "
-        "neither worst nor best."
+        f"neither worst nor best; nor are those with fewer than {LEAST_OF_A_CLASS} images of a class, where the metric "
+        "averages over classes or the task has two. Where all have the same number, none is named."
     ),
     (
         "Subgroups differ in their mix of classes: metrics that depend on it (accuracy, F1, precision, Brier) differ "
@@ -28,6 +32,8 @@ HOW_TO_READ = (
 )
 
 
+FEW_CLASSES = 2
+"""Classes of which each has a column of its own."""
 WHOLE = (
     "A number compares all images of this row with the real ones of one subgroup: it tells which real images they lie "
     "nearest to. Held-out real images (the floor) differ in the same way, so there is no worst, best or gap of the "
@@ -46,9 +52,16 @@ def readable(block: Block) -> tuple[Measure, ...]:
 
 def place(measure: Measure, part: Part) -> str:
     """worst, best or nothing."""
-    if measure.gap is None:
+    worst, best = measure.part(measure.worst), measure.part(measure.best)
+    if worst is None or best is None or part.aside:
         return ""
-    return "worst" if part.subgroup == measure.worst else "best" if part.subgroup == measure.best else ""
+    # several may share the least or the greatest number
+    return "worst" if equal(part, worst) else "best" if equal(part, best) else ""
+
+
+def gap_place(measure: Measure) -> Part | None:
+    """Beside which subgroup the gap stands: the worst, or the first that is compared where all are equal."""
+    return measure.part(measure.worst) or next((part for part in measure.parts if not part.aside), None)
 
 
 def counts(block: Block) -> list[tuple[str, list[str]]]:
@@ -59,7 +72,22 @@ def counts(block: Block) -> list[tuple[str, list[str]]]:
         numbers = [getattr(part, name) for part in parts]
         if any(number is not None for number in numbers):
             found.append((title, ["" if number is None else str(number) for number in numbers]))
-    return found
+    return found + _classes(block)
+
+
+def _classes(block: Block) -> list[tuple[str, list[str]]]:
+    """Images of each of two classes; of more the rarest, which decides whether a subgroup may be compared."""
+    mixes = [block.classes.get(name, {}) for name in block.subgroups]
+    names = list(dict.fromkeys(name for mix in mixes for name in mix))
+    if len(names) <= FEW_CLASSES:
+        return [(name, [str(mix.get(name, "")) for mix in mixes]) for name in names]
+    rarest = [min(mix.items(), key=lambda item: item[1]) if mix else ("", "") for mix in mixes]
+    return [("rarest class", [f"{name} {count}".strip() for name, count in rarest])]
+
+
+def classes_text(mix: Mapping[str, int]) -> str:
+    """``nv 120; mel 7``."""
+    return "; ".join(f"{name} {count}" for name, count in mix.items())
 
 
 def gap_text(measure: Measure, places: int | None) -> str:
@@ -87,21 +115,25 @@ def floor_text(part: Part, places: int | None) -> str:
 def notes(block: Block) -> list[str]:
     """Why numbers are missing and why subgroups are not compared; each reason once, with what it is about."""
     missing: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
-    aside: dict[str, dict[str, None]] = {}
+    aside: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for measure in block.measures:
         for part in measure.parts:
             if part.value is None:
-                metrics, names = missing.setdefault(_why(measure.metric, part.status), ({}, {}))
+                metrics, names = missing.setdefault(why(measure.metric, part.status), ({}, {}))
                 metrics[measure.metric], names[part.subgroup] = None, None
             elif part.aside:
-                aside.setdefault(part.aside, {})[part.subgroup] = None
+                metrics, names = aside.setdefault(part.aside, ({}, {}))
+                metrics[measure.metric], names[part.subgroup] = None, None
     found = [WHOLE] if block.whole else []
     placed = "to be read with care" if block.whole else "neither worst nor best"
-    found += [f"{placed}: {', '.join(names)} ({reason})" for reason, names in aside.items()]
+    for reason, (metrics, names) in aside.items():
+        known = {
+            measure.metric
+            for measure in block.measures
+            for part in measure.parts
+            if part.subgroup in names and part.value is not None
+        }
+        where = "" if set(metrics) == known else f" in {', '.join(metrics)}"
+        found.append(f"{placed}{where}: {', '.join(names)} ({reason})")
     found += [f"no {', '.join(m)} of {', '.join(names)}: {reason}" for reason, (m, names) in missing.items()]
     return found
-
-
-def _why(metric: str, status: str) -> str:
-    first = status.partition("\n")[0].removeprefix("failed: ")
-    return first.removeprefix(f"{metric} does not exist: ")

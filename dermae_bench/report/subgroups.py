@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -23,9 +23,15 @@ from dermae_bench.report.leaderboard import KINDS, NAMES
 from dermae_bench.report.ranking import comparable, section_of
 from dermae_bench.report.records import Board, Boards, Record, RowInfo
 from dermae_bench.scoring.subgroups import UNKNOWN
+from dermae_bench.statistics.bootstrap import ROUNDING
 
 LEAST_IMAGES, LEAST_LESIONS = 10, 2
 """Of a subgroup that may be called worst or best."""
+LEAST_OF_A_CLASS = 5
+"""Images of each class that such a subgroup needs under a metric that is measured class by class, and under every
+metric of two classes: one image of two more or less makes half of a sensitivity."""
+BY_CLASS = ("binary", "macro")
+"""Averages of metrics that give each class its own weight, however few its images are."""
 ALL = "all"
 """Of the generated images, beside the real ones of each subgroup."""
 
@@ -95,6 +101,8 @@ class Block:
     info: RowInfo
     attribute: str
     measures: tuple[Measure, ...]
+    classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Subgroup -> class -> images; empty where nobody counted them, and for generators."""
 
     @property
     def subgroups(self) -> tuple[str, ...]:
@@ -135,9 +143,11 @@ def blocks(boards: Boards, board: Board) -> tuple[Block, ...]:
         Block(
             info=rows[row],
             attribute=attribute,
-            measures=tuple(_measure(metric, values, rows[row]) for metric, values in by_metric.items()),
+            measures=tuple(_measure(metric, values, rows[row], mix) for metric, values in by_metric.items()),
+            classes=mix,
         )
         for (row, attribute), by_metric in found.items()
+        for mix in (boards.subgroup_classes.get((row, attribute), {}),)
     ]
     made = [_beside_real(block, made) if block.whole and block.info.kind == "measured" else block for block in made]
     return tuple(sorted(made, key=lambda b: (b.section, b.attribute, KINDS.index(b.info.kind), b.name, b.info.row)))
@@ -182,8 +192,10 @@ def _beside_real(block: Block, made: Sequence[Block]) -> Block:
     return replace(block, measures=measures)
 
 
-def _measure(metric: str, values: Mapping[str, Sequence[Record]], info: RowInfo) -> Measure:
-    parts = tuple(_part(value, records, info) for value, records in values.items())
+def _measure(
+    metric: str, values: Mapping[str, Sequence[Record]], info: RowInfo, mix: Mapping[str, Mapping[str, int]]
+) -> Measure:
+    parts = tuple(_part(value, records, info, mix.get(value, {})) for value, records in values.items())
     head = next(iter(values.values()))[0]
     generated = head.identity["subgroup"].get("generated", "")
     measure = Measure(metric=metric, unit=head.unit, better=head.better, parts=parts, generated=generated)
@@ -193,12 +205,20 @@ def _measure(metric: str, values: Mapping[str, Sequence[Record]], info: RowInfo)
     sign = 1.0 if head.better == "higher" else -1.0
     ordered = sorted(able, key=lambda part: sign * (part.value or 0.0))
     worst, best = ordered[0], ordered[-1]
+    if equal(worst, best):
+        return replace(measure, gap=_gap(best, worst, len(able)))
     return replace(measure, worst=worst.subgroup, best=best.subgroup, gap=_gap(best, worst, len(able)))
+
+
+def equal(one: Part, other: Part) -> bool:
+    """Whether two subgroups have the same number, but for the last bit of a mean."""
+    assert one.value is not None and other.value is not None
+    return abs(one.value - other.value) <= ROUNDING
 
 
 def _gap(best: Part, worst: Part, compared: int) -> Gap:
     assert best.value is not None and worst.value is not None
-    value = abs(best.value - worst.value)
+    value = 0.0 if equal(best, worst) else abs(best.value - worst.value)
     if None in (best.error, worst.error, best.low, worst.low):
         # where one of them does not vary in this sample, nothing is known of how far it would elsewhere
         return Gap(value=value, low=None, high=None)
@@ -208,7 +228,7 @@ def _gap(best: Part, worst: Part, compared: int) -> Gap:
     return Gap(value=value, low=value - half, high=value + half)
 
 
-def _part(subgroup: str, records: Sequence[Record], info: RowInfo) -> Part:
+def _part(subgroup: str, records: Sequence[Record], info: RowInfo, mix: Mapping[str, int]) -> Part:
     head = records[0]
     values = [record.value for record in records if record.value is not None]
     status = _status(records, len(values), max(len(info.seeds), len(records)))
@@ -229,7 +249,7 @@ def _part(subgroup: str, records: Sequence[Record], info: RowInfo) -> Part:
         error=mean["error"],
         sd=statistics.stdev(kept) if len(kept) > 1 else None,
         status=status,
-        aside=_aside(subgroup, head, status),
+        aside=_aside(subgroup, head, status, mix),
         identity=_digest(head),
     )
 
@@ -245,7 +265,7 @@ def _status(records: Sequence[Record], values: int, expected: int) -> str:
     return "ok"
 
 
-def _aside(subgroup: str, record: Record, status: str) -> str:
+def _aside(subgroup: str, record: Record, status: str, mix: Mapping[str, int]) -> str:
     images = [count for count in (record.n, record.identity.get("n_real")) if count is not None]
     lesions = record.identity.get("groups")
     if status != "ok":
@@ -256,6 +276,11 @@ def _aside(subgroup: str, record: Record, status: str) -> str:
         return f"fewer than {LEAST_IMAGES} images"
     if lesions is not None and lesions < LEAST_LESIONS:
         return f"fewer than {LEAST_LESIONS} lesions"
+    classes = record.identity.get("classes") or ()
+    if record.identity.get("average") in BY_CLASS or len(classes) == 2:
+        few = [f"{mix[name]} of {name}" for name in classes if name in mix and mix[name] < LEAST_OF_A_CLASS]
+        if few:
+            return f"fewer than {LEAST_OF_A_CLASS} images of a class: {', '.join(few)}"
     return ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from dermae_bench.report.charts import (
     LETTER,
@@ -24,7 +24,8 @@ from dermae_bench.report.charts import (
 )  # fmt: skip
 from dermae_bench.report.leaderboard import Boards, MetricColumn, table
 from dermae_bench.report.numbers import direction, places_of, range_text, shown
-from dermae_bench.report.sweep_lines import Curve, Panel, Spot, panels_of, swept
+from dermae_bench.report.sweep_lines import Curve, Panel, Spot, panels_of
+from dermae_bench.report.swept import swept
 from dermae_bench.report.words import section_title
 
 METRICS = 3
@@ -38,6 +39,10 @@ GUTTER = 24
 """Pixels between a plot and the names of its curves."""
 LINE = 14
 """Pixels from one name to the next."""
+CONTROLS = ("dashed", "dashes-2", "dashes-3", "dashes-4")
+"""Dash patterns of controls."""
+ASIDE = 4
+"""Pixels between the whiskers of controls, right of the plot."""
 COLOURS = (5, 1, 0, 3, 2, 4)
 """Blue and orange first: they differ for every eye."""
 FAR = 8
@@ -64,12 +69,12 @@ def sweep_figures(boards: Boards) -> tuple[Picture, ...]:
 def _picture(name: str, boards: Boards, section: str, column: MetricColumn, panels: Sequence[Panel]) -> Picture:
     scale = _Scale.of(panels)
     paths, texts = list[Path](), list[Text]()
-    across, looks = min(2, len(panels)), _looks(panels)
+    across, looks, dashes = min(2, len(panels)), _looks(panels), _dashes(panels)
     names = max(len(panel.curves) + len(panel.levels) for panel in panels)
     tall = max(PANEL_HEIGHT, round(PLOT[1]) + LINE * (names + 1))
     for number, panel in enumerate(panels):
         at = number % across * WIDTH, number // across * tall
-        more, words = _panel(panel, looks[number], scale, at, column)
+        more, words = _panel(panel, looks[number], dashes, scale, at, column)
         paths += more
         texts += words
     title = f"{column.key} over the ratio of generated images; {section_title('classifiers', section)}"
@@ -98,6 +103,12 @@ def _looks(panels: Sequence[Panel]) -> list[list[int]]:
     return found
 
 
+def _dashes(panels: Sequence[Panel]) -> dict[str, str]:
+    """The dash of every control by its name: what is called alike looks alike in all panels."""
+    names = dict.fromkeys(level.label for panel in panels for level in panel.levels if not level.floor)
+    return {name: CONTROLS[number % len(CONTROLS)] for number, name in enumerate(names)}
+
+
 def _caption(boards: Boards, panels: Sequence[Panel], scale: _Scale) -> Iterator[str]:
     spots = [spot for panel in panels for curve in panel.curves for spot in curve.spots]
     yield "Mean over seeds; a point with no number is a gap."
@@ -109,7 +120,10 @@ def _caption(boards: Boards, panels: Sequence[Panel], scale: _Scale) -> Iterator
     if any(panel.alone for panel in panels):
         yield "Without real images the axis counts generated ones."
     if any(level for panel in panels for level in panel.levels if not level.floor):
-        yield "Dashed: controls, trained on the same real images alone."
+        yield (
+            "Dashed, each in its own way: controls, trained on the same real images alone; their whiskers stand right "
+            "of the plot."
+        )
     if any(level for panel in panels for level in panel.levels if level.floor):
         yield "Dotted: the answer of the majority class." + (" It lies below the plot." if scale.floor_below else "")
     if any(spot.cell.apart for spot in spots):
@@ -167,7 +181,12 @@ class _Across:
 
 
 def _panel(
-    panel: Panel, looks: Sequence[int], scale: _Scale, at: tuple[float, float], column: MetricColumn
+    panel: Panel,
+    looks: Sequence[int],
+    dashes: Mapping[str, str],
+    scale: _Scale,
+    at: tuple[float, float],
+    column: MetricColumn,
 ) -> tuple[list[Path], list[Text]]:
     across = _Across(panel)
     left, top, width, height = at[0] + PLOT[0], at[1] + PLOT[1], PLOT[2], PLOT[3]
@@ -180,14 +199,21 @@ def _panel(
     paths, texts = _axes(frame, across, panel, column)
     texts.append(Text(x=at[0] + 8, y=at[1] + 18, text=fitted(panel.title, WIDTH - 24), css="ink head"))
     ends: list[tuple[float, float, str, str]] = []
-    for level in panel.levels:
+    for place, level in enumerate(panel.levels):
         value = level.cell.value
         if value is None or not scale.low <= value <= scale.high:
             continue
         y = frame.y(value)
-        css = "soft dotted" if level.floor else "ink dashed"
-        paths.append(Path(d=polyline([(frame.left, y), (frame.right, y)]), css=css))
-        ends.append((frame.right, y, level.label, "soft" if level.floor else "ink"))
+        css, right = "soft dotted", frame.right
+        if not level.floor:
+            css = f"ink {dashes[level.label]}"
+            low, high = level.cell.low, level.cell.high
+            if low is not None and high is not None:
+                # no curve has a point there
+                right += ASIDE * (place % 3) + ASIDE / 2
+                paths.append(Path(d=_whisker(right, frame.y(low), frame.y(high)), css="ink whisker"))
+        paths.append(Path(d=polyline([(frame.left, y), (right, y)]), css=css))
+        ends.append((right, y, level.label, "soft" if level.floor else "ink"))
     for number, curve in enumerate(panel.curves):
         shift = (number - (len(panel.curves) - 1) / 2) * min(4.0, 16 / max(1, len(panel.curves)))
         more, end = _curve(curve, looks[number], frame, across, shift)

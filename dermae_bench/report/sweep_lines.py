@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dermae_bench.report.leaderboard import Line, RowInfo
+from dermae_bench.report.leaderboard import Line
 from dermae_bench.report.ranking import Cell
+from dermae_bench.report.swept import NOBODY, controls, place_of, swept
 
-AXES = ("generator", "real", "ratio")
-"""Names of a row that say where it stands on a sweep."""
-NOBODY = "none"
-"""Generator of a point without generated images."""
-ALONE = "n="
-"""How the ratio of generated images without real ones begins; their number follows."""
 TOGETHER = 6
 """Curves of one panel: more are divided by what they are trained on, then by classifier."""
 MAJORITY = "majority class"
@@ -74,25 +68,20 @@ class Panel:
     levels: tuple[Level, ...]
 
 
-def swept(info: RowInfo) -> bool:
-    """Whether a row is a point of a sweep."""
-    return info.board == "classifiers" and all(info.names.get(name) for name in AXES) and _place(info) is not None
-
-
 def panels_of(lines: Sequence[Line], metric: str) -> tuple[Panel, ...]:
     """The plots of one section of the board; none where no generated image has given a number."""
     points = [line for line in lines if line.info.kind == "measured" and swept(line.info)]
     curves = list(_curves(points, metric))
     if not any(spot.cell.value is not None for curve in curves for spot in curve.spots if spot.x > 0):
         return ()
-    controls = list(_controls(points, curves, metric))
+    levels = list(_controls(points, metric))
     floors = [
         Level(classifier=MAJORITY, real="", label=MAJORITY, cell=line.cells[metric])
         for line in lines
         if line.info.kind == "floor" and line.info.names.get("classifier") == MAJORITY
         if line.cells[metric].value is not None
     ][:1]
-    return tuple(_panels(curves, controls, floors))
+    return tuple(_panels(curves, levels, floors))
 
 
 def words(curve: Curve) -> dict[str, str]:
@@ -110,7 +99,7 @@ def _curves(points: Sequence[Line], metric: str) -> Iterator[Curve]:
     found: dict[tuple[str, str, str], dict[float, list[Line]]] = {}
     for line in points:
         names = line.info.names
-        place = _place(line.info)
+        place = place_of(line.info)
         assert place is not None
         at = found.setdefault((names["classifier"], names["generator"], names["real"]), {})
         at.setdefault(place, []).append(line)
@@ -125,24 +114,24 @@ def _curves(points: Sequence[Line], metric: str) -> Iterator[Curve]:
             yield Curve(classifier=classifier, generator=generator, real=real, repeat=repeat + 1, spots=tuple(spots))
 
 
-def _controls(points: Sequence[Line], curves: Sequence[Curve], metric: str) -> Iterator[Level]:
+def _controls(points: Sequence[Line], metric: str) -> Iterator[Level]:
     """Classifiers that stand at ratio 0 alone, by the number of their real images."""
-    own = {(curve.classifier, curve.real) for curve in curves}
+    alone = controls(line.info for line in points)
     for line in sorted(points, key=lambda line: _order((line.info.names["classifier"], "", line.info.names["real"]))):
         names = line.info.names
-        if names["generator"] == NOBODY and (names["classifier"], names["real"]) not in own:
+        if line.info.row in alone:
             name = names["classifier"]
             yield Level(classifier=name, real=names["real"], label=name, cell=line.cells[metric])
 
 
-def _panels(curves: Sequence[Curve], controls: Sequence[Level], floors: Sequence[Level]) -> Iterator[Panel]:
+def _panels(curves: Sequence[Curve], held: Sequence[Level], floors: Sequence[Level]) -> Iterator[Panel]:
     for alone in (False, True):
         kind = [curve for curve in curves if (curve.real == "0") == alone]
         for group in _divided(kind):
             own = [words(curve) for curve in group]
             same = {name: text for name, text in own[0].items() if all(one[name] == text for one in own)}
             reals = {curve.real for curve in group}
-            levels = [level for level in controls if level.real in reals and level.cell.value is not None]
+            levels = [level for level in held if level.real in reals and level.cell.value is not None]
             if len({level.real for level in levels}) > 1:
                 levels = [replace(level, label=f"{level.classifier}, {_count(level.real)} real") for level in levels]
             title = ", ".join(filter(None, (same.get(name, "") for name in ("classifier", "generator", "real"))))
@@ -182,16 +171,6 @@ def _spot(x: float, line: Line, metric: str) -> Spot:
     if cell.value is None:
         return Spot(x=x, cell=cell, note=line.info.reason or cell.reason or line.info.status)
     return Spot(x=x, cell=cell, note=cell.apart)
-
-
-def _place(info: RowInfo) -> float | None:
-    """Where a row stands on its axis; None where its ratio is no number: then it is no point of a sweep."""
-    text = info.names["ratio"].removeprefix(ALONE)
-    try:
-        place = float(text)
-    except ValueError:
-        return None
-    return place if math.isfinite(place) and place >= 0 else None
 
 
 def _order(names: tuple[str, str, str]) -> tuple[int, float, str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from string import ascii_lowercase
 
 from dermae_bench.report.escape import fitted, visible, width_of
+from dermae_bench.report.footnotes import MISSING, UNBEATEN, legend
 from dermae_bench.report.leaderboard import (
     NAMES,
     Board,
@@ -26,7 +27,6 @@ from dermae_bench.report.words import (
     apart_reasons,
     columns_of,
     kind_of,
-    legend,
     place_text,
     section_title,
     state,
@@ -86,7 +86,10 @@ def _section(leaderboard: Table, section: str, lines: Sequence[Line], width: int
     for letter, why in apart_notes(lines):
         out += _told(f"{letter}: apart, {why}", width, 4)
     for sign, meaning in legend(leaderboard, lines, fitting):
-        out += _told(f"{sign}: {meaning}", width, len(sign) + 2 if len(sign) < 4 else 4)
+        if sign == MISSING:
+            out += _told(visible(f"{sign} {meaning}", LONGEST_STATE), width, 2)
+        else:
+            out += _told(f"{sign}: {meaning}", width, len(sign) + 2 if len(sign) < 4 else 4)
     told = [line.cells[column.key] for line in lines for column in fitting]
     keys = [_INTERVAL] if any(cell.low is not None for cell in told) else []
     keys += [_SEEDS] if any(cell.sd is not None for cell in told) else []
@@ -122,9 +125,10 @@ def _told(text: str, width: int, indent: int) -> list[str]:
 def _number(cell: Cell, places: int | None, letters: Mapping[str, str]) -> str:
     """``0.812 [0.780, 0.840] ± 0.010 A``; `!` where a line under the table tells what is missing, `-` for nothing."""
     if cell.value is None:
-        return "!" if cell.reason else "-"
+        return MISSING if cell.reason else "-"
     seeds = "" if cell.sd is None else f"± {shown(cell.sd, places)}"
-    parts = (shown(cell.value, places), interval(cell, places), seeds, letters.get(cell.apart, ""))
+    below = UNBEATEN if cell.floor else ""
+    parts = (shown(cell.value, places), interval(cell, places), seeds, letters.get(cell.apart, ""), below)
     return " ".join(filter(None, parts))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from string import ascii_uppercase
 
 from dermae_bench.report.beside import CAPTION, Pair
+from dermae_bench.report.footnotes import MISSING, plain_reason
 from dermae_bench.report.leaderboard import NAMES, SECTION, Board, Boards, Cell, Line, MetricColumn, Table, section_of
 from dermae_bench.report.numbers import ARROWS, places_of, shown, signed
 
@@ -20,17 +21,7 @@ _RANKS = (
     "best (the 95 % interval of their paired difference holds 0; without paired resamples: intervals overlap); any "
     "other '=': equal values. The first metric orders the rows; rank 1 is bold."
 )
-_APART = " Numbers of another identity stand apart, with a letter that is explained under the table."
-_BLANK = (
-    "this row cannot have this metric. An unconditional generator has no classes (class-agreement, cas, metrics "
-    "that read labels, boards by class); without held-out images nothing is said of copies; noise has nothing but "
-    "features."
-)
-_NEAR_COPIES = (
-    "about the stated quantile (0.01 unless the suite says otherwise) is what held-out photographs have. Blurred "
-    "samples can lie near training images, too: read it beside nearest-ratio. None of the columns on memorisation "
-    "has a better side: noise copies nobody."
-)
+_APART = " Numbers unlike those of the ranked rows stand apart, with a letter that is explained below."
 CONTAMINATION = (
     (
         "A line is something that learnt; a cell says what may have shown it the images of this test set, through its "
@@ -42,6 +33,10 @@ CONTAMINATION = (
     ),
     "Nothing here changes a rank or stops a run.",
 )
+
+
+NO_NUMBER = f"no number ({MISSING})"
+"""The state of a row of which everything was computed, and nothing exists."""
 
 
 def about(boards: Boards, table: Table) -> list[str]:
@@ -116,11 +111,6 @@ def apart_notes(lines: Sequence[Line]) -> list[tuple[str, str]]:
     return [(letter, plain_reason(reason)) for reason, letter in apart_reasons(lines).items()]
 
 
-def plain_reason(reason: str) -> str:
-    """``n/a (other identity: n 3, not 4)`` without its brackets."""
-    return reason[5:-1] if reason.startswith("n/a (") and reason.endswith(")") else reason
-
-
 def place_text(cell: Cell, letters: Mapping[str, str]) -> str:
     """``1=`` in the ranking, ``A 1=`` among those apart for reason A, ``A`` alone there, empty without a rank."""
     rank = cell.rank_text if cell.rank is not None else ""
@@ -138,29 +128,18 @@ def columns_of(table: Table, lines: Sequence[Line]) -> tuple[MetricColumn, ...]:
     return found or table.metrics
 
 
-def blank(table: Table, line: Line, column: MetricColumn) -> bool:
-    """Whether a generator or floor cannot give what the metric reads: it was asked for nothing, so nothing is open."""
-    cell = line.cells[column.key]
-    asked = cell.value is not None or cell.reason or cell.identity
-    return table.board == "generators" and line.info.kind != "reported" and not (asked or column.published)
-
-
-def legend(table: Table, lines: Sequence[Line], columns: Sequence[MetricColumn]) -> list[tuple[str, str]]:
-    """(sign or metric, what it means) for under the table of a section that shows these columns."""
-    found = []
-    if any(blank(table, line, column) for line in lines for column in columns):
-        found.append(("-", _BLANK))
-    if any(column.key.partition("[")[0] == "near-copies" for column in columns):
-        found.append(("near-copies", _NEAR_COPIES))
-    return found
-
-
 def state(line: Line) -> str:
     """Status with its reason, in one text."""
     info = line.info
     if info.reason:
         return info.reason if info.reason.startswith(info.status) else f"{info.status}: {info.reason}"
-    return info.status
+    return NO_NUMBER if without_number(line) else info.status
+
+
+def without_number(line: Line) -> bool:
+    """Whether all was computed, and every number of the row is missing for a reason of its own."""
+    asked = [cell for cell in line.cells.values() if cell.identity or cell.reason]
+    return line.info.status == "ok" and bool(asked) and all(cell.value is None for cell in asked)
 
 
 def kind_of(line: Line) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dermae_bench.errors import DataMissing
+from dermae_bench.suite.missing import Missing
 
 if TYPE_CHECKING:
     from dermae_bench.suite.plan import Planner
@@ -33,5 +34,5 @@ def captions_of(
     try:
         hashed = {**about, "file": {"sha256": plan.identities.contents.file(Path(spec.file).expanduser())}}
     except DataMissing as error:
-        plan.missing = plan.missing or str(error)
+        plan.absent.append(Missing(str(error), Path(spec.file).expanduser().absolute()))
     return {**about, "file": str(Path(spec.file).expanduser().absolute())}, hashed

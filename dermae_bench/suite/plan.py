@@ -6,17 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from dermae_bench.errors import DataMissing
 from dermae_bench.plugin.catalog import Card, Catalog
 from dermae_bench.store.contents import Contents
 from dermae_bench.suite.captioning import captions_of
 from dermae_bench.suite.drawing import Counts, Drawing
 from dermae_bench.suite.keys import Identities
+from dermae_bench.suite.missing import Missing, missing_paths
 from dermae_bench.suite.parts import Parts as Parts
 from dermae_bench.suite.parts import SeedContext as SeedContext
 from dermae_bench.suite.parts import sample_batch as sample_batch
 from dermae_bench.suite.parts import set_name as set_name
-from dermae_bench.suite.parts import where_to_get
 from dermae_bench.suite.places import SPLITS
 from dermae_bench.suite.roster import Roster
 from dermae_bench.suite.spec import ClassifierSpec, RealSpec, SamplesSpec, Suite
@@ -54,7 +53,8 @@ class Planner:
         self.roster = Roster(suite, catalog)
         self.tasks = tasks
         self.other_tasks = other_tasks or {}
-        self.missing: str | None = None
+        self.absent: list[Missing] = []
+        """What is not there, in the order in which it is needed; the same may stand twice."""
         self.stages: list[Stage] = []
         self._by_key: dict[str, Stage] = {}
         self._prepared: Stage | None = None
@@ -115,12 +115,16 @@ class Planner:
         self.stages.sort(key=lambda stage: order.get(stage.kind, len(order)))
 
     def hashed(self, value: Mapping[str, Any], card: Card) -> dict[str, Any] | None:
-        """Params with digests for paths; None, with the reason kept in `missing`, where the data are absent."""
-        try:
-            return self.identities.params(value, card.params)
-        except DataMissing as error:
-            self.missing = self.missing or where_to_get(error, card)
+        """Params with digests for paths; None, with what is not there kept in `absent`, where any of it is missing."""
+        if found := missing_paths(value, card, self.identities.contents):
+            self.absent += found
             return None
+        return self.identities.params(value, card.params)
+
+    @property
+    def missing(self) -> str | None:
+        """Everything that is not there, in one line; None where nothing is missing."""
+        return "; ".join(dict.fromkeys(missing.reason for missing in self.absent)) or None
 
     # -- data --------------------------------------------------------------------------------------------------
 

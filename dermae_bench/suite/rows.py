@@ -10,6 +10,7 @@ from dermae_bench.suite.behind import behind_classifier
 from dermae_bench.suite.distances import named, subgroup
 from dermae_bench.suite.generator_rows import GeneratorRows
 from dermae_bench.suite.given import ELSEWHERE, TRAINED
+from dermae_bench.suite.handed_on import handed_on
 from dermae_bench.suite.leakage import leakage_stages
 from dermae_bench.suite.lineage import Lineage, row_tasks
 from dermae_bench.suite.other_sets import OtherSets
@@ -130,6 +131,7 @@ class RowPlanner:
             marks = (
                 *((f"derived from {trained}",) if trained != task else ()),
                 *self._labelled_by_teacher(name, entry.train, trained),
+                *(handed_on(self.resolved, entry.train) if fitted else ()),
             )
             for on in (None, *self.others.answering(task)):
                 if on is not None and not fitted:

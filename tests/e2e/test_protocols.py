@@ -106,7 +106,7 @@ def test_every_word_runs_to_the_boards(bench: Bench, folder: Path) -> None:
     assert all(r["accuracy"] and r["sensitivity-at-90-specificity"] for r in measured)
     # other images, other numbers; and a place within the own protocol
     assert row("net", "other", "train-40")["accuracy n"] != row("net", "", "train-40")["accuracy n"]
-    assert given["accuracy rank"] == "n/a (other identity: training zero-shot, not trained)"
+    assert given["accuracy rank"] == "n/a (unlike the ranked rows: zero-shot, not trained here)"
     floors = [r for r in classifiers if r["kind"] == "floor"]
     assert {(r["classifier"], r["test"]) for r in floors} == {
         (name, test) for name in ("majority class", "random") for test in ("", "other")

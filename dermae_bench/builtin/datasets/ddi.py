@@ -86,7 +86,7 @@ class DDI(External):
         if rows and not files:
             raise self.absent("images")
         ids = {row.line: Path(row["DDI_file"]).stem for row in rows}
-        match(ids.values(), files, METADATA, found)
+        match({image: line for line, image in ids.items()}, files, METADATA, found)
         examples = []
         for row in rows:
             where = f"{METADATA}, line {row.line}"

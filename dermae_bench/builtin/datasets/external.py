@@ -101,7 +101,7 @@ class External(api.Dataset):
         examples = self.read(found)
         # The files that a stated `skip` allows to be missing stay in the list: the decoder finds and counts them.
         if len(found.missing) > self.config.skip:
-            found.problems += found.missing
+            found.problems += missing_files(found.missing, examples)
         rule = self.rule()
         placed = by_csv(self.config, examples, found.problems) if rule is None else self.placed(examples, rule)
         if found.problems:
@@ -135,7 +135,8 @@ def read_official(path: Path, required: Sequence[str], problems: list[str]) -> t
     if table.columns[0] != "" or "" in table.columns[1:]:
         return read_table(path, required, problems)
     columns = table.columns[1:]
-    wrong = [f"column {name!r} stands {columns.count(name)} times" for name in required if columns.count(name) != 1]
+    wrong = [f"column {name!r} is missing" for name in required if name not in columns]
+    wrong += [f"column {name!r} stands {columns.count(name)} times" for name in required if columns.count(name) > 1]
     if wrong:
         raise api.DataError(f"{path.name} has an unusable header: {','.join(table.columns)[:200]}", wrong)
     rows = []
@@ -209,11 +210,32 @@ def image_files(folders: Sequence[Path], root: Path, problems: list[str]) -> dic
     return {stem: files[0] for stem, files in found.items()}
 
 
-def match(ids: Iterable[str], files: Mapping[str, Path], name: str, found: Found) -> None:
-    """Every row has a file, every file a row."""
-    known = set(ids)
-    found.missing += [f"{image} is in {name} but has no image file" for image in sorted(known - set(files))]
-    found.problems += [f"{files[image].name} has no row in {name}" for image in sorted(set(files) - known)]
+def match(ids: Mapping[str, int], files: Mapping[str, Path], name: str, found: Found) -> None:
+    """Every row has a file, every file a row.
+
+    Args:
+        ids: image id -> line of its row.
+        name: of the table.
+    """
+    lost = sorted((line, image) for image, line in ids.items() if image not in files)
+    found.missing += [f"{name}, line {line}: {image} has no image file" for line, image in lost]
+    found.problems += [f"{files[image].name} has no row in {name}" for image in sorted(files.keys() - ids.keys())]
+
+
+def missing_files(told: Sequence[str], examples: Sequence[api.Example]) -> list[str]:
+    """What is said of images without a file: each by itself, or one line where none of several is there.
+
+    Args:
+        told: a line for each.
+        examples: every image of the set.
+    """
+    none_is_there = len(told) >= len(examples) > 1 and not any(
+        example.source is not None and os.path.isfile(example.source)  # noqa: PTH113 (no error for odd names)
+        for example in examples
+    )
+    if not none_is_there:
+        return list(told)
+    return [f"none of the {len(examples):,} images is there: is `root` right? The first one: {told[0]}"]
 
 
 def relative_file(root: Path, text: str, where: str, found: Found) -> Path | None:

@@ -154,7 +154,7 @@ class Fitzpatrick17k(External):
                 found.left_out[rule] += 1
         # an image that is left out may be missing: nobody asks for it
         ids = {row["md5hash"] for row in rows}
-        wanted = {row["md5hash"] for row in kept}
+        wanted = {row["md5hash"]: row.line for row in kept}
         match(
             wanted,
             {image: file for image, file in files.items() if image in wanted or image not in ids},

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, Literal
 
 from dermae_bench import api
-from dermae_bench.builtin.datasets.external import ALL_TEST
+from dermae_bench.builtin.datasets.external import ALL_TEST, missing_files
 from dermae_bench.builtin.datasets.splitting import (
     GIVEN,
     SplitChoice,
@@ -77,13 +77,16 @@ class ImageFolder(api.Dataset):
     @classmethod
     def tasks(cls, config: ImageFolderConfig) -> Sequence[api.Task]:
         """The labels' own task, then one for each of `maps`."""
-        classes = config.classes or tuple(sorted({label for label in _labels(config) if label}))
+        lines = {} if config.classes else _labels(config)
+        classes = config.classes or tuple(sorted(lines))
         problems = [f"classes: {c!r} stands twice" for c in sorted(set(classes)) if classes.count(c) > 1]
         if len(classes) < 2:
             problems.append(f"only {len(classes)} class(es) found: {' '.join(classes)}")
         tasks = [api.Task(name=config.task, classes=classes, positive=_if_in(config.positive, classes))]
         for name, mapping in config.maps.items():
-            problems += [f"maps.{name}: label {c!r} has no answer" for c in classes if c not in mapping]
+            problems += [
+                f"maps.{name}: label {c!r} has no answer{lines.get(c, '')}" for c in classes if c not in mapping
+            ]
             problems += [f"maps.{name}: there is no label {c!r}" for c in mapping if c not in classes]
             if name == config.task:
                 problems.append(f"maps.{name}: this is the name of the labels' own task")
@@ -128,21 +131,23 @@ class ImageFolder(api.Dataset):
         problems: list[str] = []
         missing: list[str] = []
         root = _root(self.config)
+        lines: dict[str, int] = {}
         if self.config.csv is None:
             found = _from_folders(root, problems)
         else:
-            found = _from_csv(root, Path(self.config.csv), problems)
+            found = _from_csv(root, Path(self.config.csv), problems, lines)
+        where = {image: f"{Path(str(self.config.csv)).name}, line {line}: {image}" for image, line in lines.items()}
         for example in found:
-            source = root / example.id
+            source, told = root / example.id, where.get(example.id, example.id)
             if (why := api.leads_out(source, (root,))) is not None:
-                problems.append(f"{example.id}: {why}")
+                problems.append(f"{told}: {why}")
             elif not os.path.isfile(source):  # noqa: PTH113 (no error for a name that no file can have)
-                missing.append(f"{example.id}: no such file")
-        if self.config.classes:
-            problems += [f"{e.id}: unknown label {e.label!r}" for e in found if e.label not in self.config.classes]
+                missing.append(f"{told}: no such file")
+            if self.config.classes and example.label not in self.config.classes:
+                problems.append(f"{told}: unknown label {example.label!r}")
         # The files that a stated `skip` allows to be missing stay in the list: the decoder finds and counts them.
         if len(missing) > self.config.skip:
-            problems += missing
+            problems += missing_files(missing, found)
         found = self._placed(found, problems)
         if problems:
             raise api.DataError(f"the image folder cannot be read: {len(problems)} problem(s)", problems)
@@ -173,11 +178,17 @@ def _root(config: ImageFolderConfig) -> Path:
     return root
 
 
-def _labels(config: ImageFolderConfig) -> Sequence[str]:
+def _labels(config: ImageFolderConfig) -> dict[str, str]:
+    """Every label -> where it stands first, in words that end a sentence."""
     root = _root(config)
     if config.csv is None:
-        return [folder.name for folder in _class_folders(root)]
-    return [row["label"] for row in read_table(Path(config.csv), ("path", "label"), [])[1]]
+        return {folder.name: "" for folder in _class_folders(root)}
+    table = Path(config.csv)
+    found: dict[str, str] = {}
+    for row in read_table(table, ("path", "label"), [])[1]:
+        if row["label"]:
+            found.setdefault(row["label"], f" (it stands first in {table.name}, line {row.line})")
+    return found
 
 
 def _has_splits(config: ImageFolderConfig) -> bool:
@@ -225,7 +236,8 @@ def _is_image(name: str) -> bool:
     return not name.startswith(".") and PurePosixPath(name).suffix.lower() in READABLE | OTHER
 
 
-def _from_csv(root: Path, table: Path, problems: list[str]) -> list[api.Example]:
+def _from_csv(root: Path, table: Path, problems: list[str], lines: dict[str, int]) -> list[api.Example]:
+    """The images of a table; `lines` gets the line of each by its id."""
     name = table.name
     columns, rows = read_table(table, ("path", "label"), problems)
     rows = _sound_rows(rows, columns, name, problems)
@@ -236,6 +248,7 @@ def _from_csv(root: Path, table: Path, problems: list[str]) -> list[api.Example]
         attributes = {column: values[number] for column, values in facts.items()}
         caption = (row["caption"] or None) if "caption" in columns else None
         found.append(_example(root, row["path"], row["label"], group, attributes, caption))
+        lines[row["path"]] = row.line
     return found
 
 

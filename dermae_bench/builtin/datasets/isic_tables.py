@@ -94,7 +94,7 @@ def files_of(layout: str, root: Path, part: str, found: Found) -> dict[str, Path
 
 def match_files(photos: Sequence[Photo], files: Mapping[str, Path], name: str, found: Found) -> None:
     """Every row has a file, every file a row."""
-    match([photo.image for photo in photos], files, name, found)
+    match({photo.image: photo.line for photo in photos}, files, name, found)
 
 
 # -- 2019 ----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dermae_bench.report.escape import visible
+from dermae_bench.report.footnotes import MISSING, UNBEATEN, legend, plain_reason, told_below
 from dermae_bench.report.html.classes import RowClasses, row_classes
 from dermae_bench.report.html.flat import flat
 from dermae_bench.report.html.grid import NONE, Entry, Grid, Head, reported_grid
@@ -29,16 +30,15 @@ from dermae_bench.report.words import (
     apart_notes,
     apart_reasons,
     columns_of,
-    legend,
     pair_text,
     place_text,
-    plain_reason,
     section_title,
     state,
+    without_number,
 )
 
 _GROUPS = {"measured": "", "reported": "Published elsewhere, not ranked", "floor": "Floors, not ranked"}
-_APART = "Apart from the ranking: another identity, ranked among their like alone"
+_APART = "Apart from the ranking: unlike its rows, ranked among their like alone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,8 @@ def _grid(leaderboard: Table, section: str, lines: Sequence[Line]) -> Grid:
     heads += [Head(text=visible(heading(column)), numeric=True) for column in metrics]
     heads += [Head(text=COST_HEADERS.get(name, name), numeric=True) for name in leaderboard.costs]
     heads += [Head(text="seeds", numeric=False), Head(text="status", numeric=False)]
-    columns = [(column, *_scale(column, lines)) for column in metrics]
+    ranked = [line for line in lines if (first := _first(leaderboard, line)).rank is not None and not first.apart]
+    columns = [(column, *_scale(column, lines, ranked)) for column in metrics]
     groups = []
     for kind in KINDS:
         for apart in (False, True):
@@ -98,7 +99,7 @@ def _grid(leaderboard: Table, section: str, lines: Sequence[Line]) -> Grid:
         groups=tuple(groups),
         notes=(
             *((letter, f"apart from the ranking: {visible(why, 1000)}") for letter, why in apart_notes(lines)),
-            *legend(leaderboard, lines, metrics),
+            *((sign, visible(text, 2000)) for sign, text in legend(leaderboard, lines, metrics)),
         ),
         sticky=1,
     )
@@ -112,8 +113,12 @@ def _first(leaderboard: Table, line: Line) -> Cell:
 Column = tuple[MetricColumn, int | None, float, float, str]
 
 
-def _scale(column: MetricColumn, lines: Sequence[Line]) -> tuple[int | None, float, float, str]:
-    """Decimals, the range its marks are drawn in, and the identity most measured rows of the section share."""
+def _scale(column: MetricColumn, lines: Sequence[Line], ranked: Sequence[Line]) -> tuple[int | None, float, float, str]:
+    """Decimals, the range its marks are drawn in, and the identity that others are measured otherwise than.
+
+    This is the one of the rows in the section's ranking, however many others there are; most measured rows' own where
+    none of those has a number.
+    """
     cells = [line.cells[column.key] for line in lines if line.info.kind == "measured"]
     ends = [
         value
@@ -122,7 +127,9 @@ def _scale(column: MetricColumn, lines: Sequence[Line]) -> tuple[int | None, flo
         for value in (cell.value, cell.low, cell.high)
         if value is not None
     ]
-    identities = Counter(cell.identity for cell in cells if cell.identity and not cell.apart)
+    leading = [line.cells[column.key] for line in ranked]
+    leading = [cell for cell in leading if cell.value is not None and not cell.apart]
+    identities = Counter(cell.identity for cell in leading or cells if cell.identity and not cell.apart)
     usual = min(identities, key=lambda identity: (-identities[identity], identity), default="")
     places = places_of(line.cells[column.key].value for line in lines)
     return places, min(ends, default=0.0), max(ends, default=0.0), usual
@@ -148,7 +155,7 @@ def _row(
     for name in leaderboard.costs:
         value = info.costs.get(name)
         entries.append(Entry(text=cost(name, value), sort="" if value is None else exact(value), numeric=True))
-    css = {"ok": "ok", "failed": "failed"}.get(info.status, "waits")
+    css = "failed" if without_number(line) else {"ok": "ok", "failed": "failed"}.get(info.status, "waits")
     return (*entries, Entry(text=visible(seeds_text(info)), css="seeds"), Entry(text=visible(state(line)), css=css))
 
 
@@ -165,23 +172,24 @@ def _entry(
     published = [_published(pair) for pair in beside]
     sources = [": ".join(filter(None, (pair.source, f"{pair.metric} {pair.value}", pair.note))) for pair in beside]
     if cell.value is None:
-        text = visible(cell.reason, 60) if cell.reason else NONE
-        title = visible("; ".join(sources), 1000)
+        own = told_below(cell)
+        text = MISSING if own else cell.reason or NONE
+        title = visible("; ".join([*([plain_reason(cell.reason)] if own else []), *sources]), 1000)
         return Entry(text=text, numeric=True, css="none", small="\n".join(published), title=title)
     notes = [plain_reason(cell.apart or cell.reason), f"n = {cell.n}", f"identity {cell.identity}"]
-    notes += [*cell.warnings, *sources]
+    notes += [f"not better than {cell.floor}" if cell.floor else "", *cell.warnings, *sources]
     # only where nothing is ranked: else such a number stands apart, with its reason; floors are never ranked
     other = f"measured otherwise: identity {cell.identity}" if usual and cell.identity != usual else ""
     other = other if kind == "measured" else ""
     unlike = f"apart: {letters[cell.apart]}" if cell.apart else cell.reason or other
     numbers = [interval(cell, places), standard_error(cell, places), spread(cell, places)]
-    css = "unlike" if cell.apart or cell.reason else "best" if cell.rank == 1 else ""
+    css = "unlike" if cell.apart or cell.reason else "best" if cell.rank == 1 and not cell.floor else ""
     return Entry(
         text=shown(cell.value, places), sort=repr(cell.value), numeric=True,
         small="\n".join(filter(None, (*numbers, unlike, *published))),
         rank=cell.rank_text if cell.rank is not None else "", css=css,
         title=visible("; ".join(filter(None, notes)), 1000),
-        bar=_bar(cell, low, high), marks=("⚠",) if cell.warnings else (),
+        bar=_bar(cell, low, high), marks=(*((UNBEATEN,) if cell.floor else ()), *(("⚠",) if cell.warnings else ())),
     )  # fmt: skip
 
 

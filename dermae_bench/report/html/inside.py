@@ -10,7 +10,7 @@ from dermae_bench.report.html.grid import NONE, Entry, Grid, Head
 from dermae_bench.report.leaderboard import KINDS
 from dermae_bench.report.numbers import direction, exact, places_of, range_text, shown
 from dermae_bench.report.records import Board, Boards
-from dermae_bench.report.subgroup_words import WHOLE, counts, floor_text, gap_text, notes, place, readable
+from dermae_bench.report.subgroup_words import WHOLE, counts, floor_text, gap_place, gap_text, notes, place, readable
 from dermae_bench.report.subgroups import Block, Measure, Part, blocks, by_section
 from dermae_bench.report.words import section_title
 
@@ -73,17 +73,15 @@ def _gaps(found: Sequence[Block]) -> Grid | None:
 
 def _gap(block: Block, measure: Measure) -> tuple[Entry, ...]:
     gap, worst, best = measure.gap, measure.part(measure.worst), measure.part(measure.best)
-    assert gap is not None and worst is not None and best is not None
+    assert gap is not None
     places = places_of(part.value for part in measure.parts)
     told = gap.low is not None and gap.low > 0
     return (
         Entry(text=visible(block.name), css="name"),
         Entry(text=visible(block.attribute)),
         Entry(text=visible(measure.metric + direction(measure.unit, measure.better))),
-        Entry(text=visible(worst.subgroup), small=_images(worst)),
-        _value(worst, places),
-        Entry(text=visible(best.subgroup), small=_images(best)),
-        _value(best, places),
+        *_side(worst, measure, places),
+        *_side(best, measure, places),
         Entry(
             text=shown(gap.value, places),
             sort=exact(gap.value),
@@ -92,6 +90,16 @@ def _gap(block: Block, measure: Measure) -> tuple[Entry, ...]:
             css="told" if told else "",
         ),
     )
+
+
+def _side(part: Part | None, measure: Measure, places: int | None) -> tuple[Entry, Entry]:
+    """A subgroup and its number; of equal ones none is named."""
+    if part is not None:
+        return Entry(text=visible(part.subgroup), small=_images(part)), _value(part, places)
+    first = gap_place(measure)
+    assert first is not None and first.value is not None
+    value = Entry(text=shown(first.value, places), sort=exact(first.value), numeric=True)
+    return Entry(text=NONE, small="all equal"), value
 
 
 def _images(part: Part) -> str:
@@ -113,14 +121,14 @@ def _value(part: Part, places: int | None, mark: str = "") -> Entry:
 def _block(block: Block) -> Grid:
     measures, counted = readable(block), counts(block)
     heads = [Head(text=visible(block.attribute), numeric=False)]
-    heads += [Head(text=title, numeric=True) for title, _ in counted]
+    heads += [Head(text=visible(title), numeric=True) for title, _ in counted]
     heads += [Head(text=visible(m.metric + direction(m.unit, m.better)), numeric=True) for m in measures]
     places = [places_of(part.value for part in measure.parts) for measure in measures]
     rows = []
     for number, name in enumerate(block.subgroups):
         texts = [texts[number] for _, texts in counted]
         entries = [Entry(text=visible(name), css="name")]
-        entries += [Entry(text=text, sort=text, numeric=True) for text in texts]
+        entries += [Entry(text=visible(text), sort=text.rpartition(" ")[2], numeric=True) for text in texts]
         for measure, its in zip(measures, places, strict=True):
             part = measure.part(name)
             entries.append(Entry(text="") if part is None else _value(part, its, place(measure, part)))

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from dermae_bench.durable import canonical
+from dermae_bench.report.class_mix import Mix, of_score
 from dermae_bench.report.escape import public
 from dermae_bench.report.evidence import FILE as EVIDENCE
-from dermae_bench.report.evidence import IMAGES, PREDICTIONS, Evidence
+from dermae_bench.report.evidence import IMAGES, PREDICTIONS, Evidence, Score
 from dermae_bench.report.export import tables
 from dermae_bench.report.html import chart_files
 from dermae_bench.report.records import Boards, Record, Reported, RowInfo, Uncertainty
@@ -167,8 +168,37 @@ def boards_of(evidence: Evidence, records: Sequence[Mapping[str, Any]], interval
         reported=reported,
         records=tuple(item for item in found if item.identity.get("subgroup") is None),
         subgroups=tuple(item for item in found if item.identity.get("subgroup") is not None),
+        subgroup_classes=_mixes(evidence),
         uncertainty=intervals,
     )
+
+
+def _mixes(evidence: Evidence) -> dict[tuple[str, str], Mix]:
+    """Classes in the subgroups of every row, from the first of its scores that has any.
+
+    Scores that cannot be computed again are told where this is tried; they have no counts here either.
+    """
+    found: dict[tuple[str, str], Mix] = {}
+    wanted = {
+        row["row"]: score
+        for score in reversed(evidence.scores)
+        for row in score.rows
+        if _divided(score) and row["board"] == "classifiers"
+    }
+    for key in {score.key: None for score in wanted.values()}:
+        score = next(score for score in evidence.scores if score.key == key)
+        try:
+            mixes = of_score(evidence, score)
+        except UNUSABLE:
+            continue
+        found |= {
+            (row, attribute): mix for row, its in wanted.items() if its.key == key for attribute, mix in mixes.items()
+        }
+    return found
+
+
+def _divided(score: Score) -> bool:
+    return score.of == "predictions" and bool(score.work.get("subgroups"))
 
 
 def check_boards(folder: Path, boards: Boards, drawn: AbstractSet[str] | None, blind: set[str], report: Report) -> None:

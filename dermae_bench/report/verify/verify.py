@@ -9,6 +9,7 @@ from typing import Any
 from dermae_bench.errors import UserError
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.report.evidence import FILE, IMAGES, PREDICTIONS, VERSION, Evidence
+from dermae_bench.report.records import Boards
 from dermae_bench.report.verify.answers import check_answers, check_images
 from dermae_bench.report.verify.asked import check_plan
 from dermae_bench.report.verify.digests import check_digests
@@ -44,6 +45,7 @@ def verify(
     results: Sequence[Path] = (),
     named: str | None = None,
     tell: Tell = lambda done, total: None,
+    agreed: Callable[[Boards], None] | None = None,
 ) -> Report:
     """Compute every number of a results folder again and name what differs.
 
@@ -55,6 +57,8 @@ def verify(
         results: where a folder `reference` with published tables may lie.
         named: how the folder is called in what is told; None: by its path.
         tell: is told how many of the scores are done.
+        agreed: is given the boards that evidence and records describe, before the folder's own are compared with them;
+            only where nothing differed so far.
 
     Raises:
         UserError: `folder` is no results folder.
@@ -83,7 +87,7 @@ def verify(
         _tables(folder, evidence, provenance, entries, report)
         samples: ScoreSamples | None = samples_in(entries) if entries is not None and samples_in is not None else None
         scores = again(evidence, provenance, Metrics(catalog), samples, report, tell)
-        _numbers(folder, scores, plan, evidence, provenance, entries, report)
+        _numbers(folder, scores, plan, evidence, provenance, entries, report, agreed)
         check_costs(entries, evidence, provenance, report)
         check_reference(evidence, provenance, results, report)
         if entries is not None:
@@ -140,6 +144,7 @@ def _numbers(
     provenance: Provenance,
     entries: Entries | None,
     report: Report,
+    agreed: Callable[[Boards], None] | None,
 ) -> None:
     """Records, rows, intervals, and the boards that are made of them."""
     stored = read_records(read_lines(folder, RECORDS, report, "records"), report)
@@ -151,7 +156,10 @@ def _numbers(
     _details(scores, evidence, report)
     intervals, blind = check_intervals(scores, evidence, report)
     drawn = set(plan.suite.figures) if plan is not None else None
-    check_boards(folder, boards_of(evidence, records, intervals), drawn, blind, report)
+    boards = boards_of(evidence, records, intervals)
+    if agreed is not None and not report.counts:
+        agreed(boards)
+    check_boards(folder, boards, drawn, blind, report)
 
 
 def _details(scores: Sequence[Again], evidence: Evidence, report: Report) -> None:

@@ -143,7 +143,8 @@ def test_clean_data_are_told_in_numbers(folder: Callable[..., Path], capsys: pyt
     assert out[1] == f"digest: {prepared['split_digest']}"
     assert "  train: 8 images, 8 lesions: mel 4, nv 4" in out
     assert out[-2] == "not checked: copies with an edge cut off (the suite has no extractor)"
-    assert out[-1] == "0 errors; warnings: 0; not checked: 1"
+    assert "WARNING fewer than 10 test images of diagnosis: mel (3), nv (3); their scores mean little" in out
+    assert out[-1] == "0 errors; warnings: 1; not checked: 1"
     assert "real: nothing found in 18 images" in out
     assert not any("ERROR" in line or "NOTE" in line for line in out)
     # a second time nothing is done again
@@ -166,7 +167,8 @@ def test_planted_faults_are_listed_and_do_not_fail(
     assert "WARNING real: 1 exact or near-duplicates with different labels" in out
     assert "NOTE real: 1 near-duplicates of one lesion in one split" in out
     assert "mirrored left to right" in out
-    assert "0 errors; warnings: 2" in out
+    # and one of few images
+    assert "0 errors; warnings: 3" in out
     # what leaks comes first
     assert out.index("across splits") < out.index("with different labels") < out.index("NOTE")
 
@@ -201,7 +203,9 @@ def test_samples_are_looked_at_once_they_are_drawn(
     here = Here(folder())
     prepare = here.session.stages[0]
     parts = {"kind": "sample"}
-    samples = Stage(kind="sample", name="sample/x/count=2", work={}, parts=parts, key=key_of(parts))
+    fit = Stage(kind="train", name="train/generator/x/seed=0", work={}, parts={"kind": "train"}, key="f" * 32)
+    samples = Stage(kind="sample", name="sample/x/count=2", work={"model": {"plugin": "x"}}, parts=parts,
+                    key=key_of(parts), inputs={"train": fit})  # fmt: skip
     about = {"of": "leakage", "what": "samples", "extractor": None}
     inputs = {"prepare": prepare, "samples0": samples}
     own = {"work": about, "inputs": {role: stage.key for role, stage in inputs.items()}}
@@ -266,14 +270,15 @@ def test_another_set_is_prepared_and_compared(
     assert here.lint() == 0
     out = capsys.readouterr().out
     assert "other set clinic: 4 images, 4 lesions: mel 2, nv 2" in out
-    assert "WARNING clinic: fewer than 10 test images" in out
+    assert "WARNING clinic: fewer than 10 test images of diagnosis: mel (2), nv (2); their scores mean little" in out
     assert "WARNING other/clinic: 1 pairs of equal pixels in what is trained on and in the other set" in out
     assert "i00.png (train, nv) ~ c1.png (clinic, mel)" in out
     assert "WARNING other/clinic: 1 near-duplicates" in out
     assert "i09.png (val, mel) ~ c2.png (clinic, nv): correlation 1.0000" in out
     # its copy of a test image teaches nobody anything
     assert "c3.png" not in out
-    assert "0 errors; warnings: 2" in out
+    # and two of few images
+    assert "0 errors; warnings: 4" in out
     assert here.lint() == 0, "and a second time nothing is done again"
 
 
@@ -318,7 +323,7 @@ def test_captions_are_told_with_their_words_and_what_they_give_away(
 
 def test_without_the_data_it_says_so(folder: Callable[..., Path]) -> None:
     here = Here(folder())
-    here.session = replace(here.session, missing="no images in there")
+    here.session = replace(here.session, absent=["no images in there"])
     with pytest.raises(DataMissing, match="no images in there"):
         here.lint()
 

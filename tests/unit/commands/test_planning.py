@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def test_a_stale_stage_says_what_changed_since_the_newest_of_its_name(store: Sto
     assert states(store, replace(now, parts=parts, key=key_of(parts)))[0][1].endswith("and 2 more")
 
 
-def printed(store: Store, form: str, *stages: Stage, missing: str | None = None, **yardstick: float) -> str:
+def printed(store: Store, form: str, *stages: Stage, missing: Sequence[str] = (), **yardstick: float) -> str:
     stream = io.StringIO()
     print_plan(stages, store, missing, form, stream, Yardstick(**yardstick))
     return stream.getvalue()
@@ -128,10 +129,23 @@ def test_what_is_missing_from_a_sum_is_said(store: Store) -> None:
     assert "the costs of 2 stages are not counted, and not in the sums: --costs counts them" in text
     assert "1 stages read as many images as the data hold: not in the sums while the data are missing" in text
     commit(store, cost, **COUNTED)
-    text = printed(store, "table", train, replace(sample, key="", parts={}), cost, missing="folder x; ask the archive")
+    text = printed(
+        store, "table", train, replace(sample, key="", parts={}), cost, missing=["folder x; ask the archive", "file y"]
+    )
     assert "2 to do: > 2 PFLOPs, > 0.00187 GPU-hours" in text
     assert "--costs counts them" not in text
-    assert text.endswith("keys unknown: data missing: folder x; ask the archive\n")
+    told = ["keys unknown, of 1 stages: what they need is not there", "data missing: folder x; ask the archive"]
+    assert text.splitlines()[-3:] == [*told, "data missing: file y"]
+    as_json = json.loads(printed(store, "json", train, missing=["folder x", "file y"]))
+    assert as_json["missing"] == "folder x; file y"
+
+
+def test_costs_that_failed_are_not_promised_again(store: Store) -> None:
+    cost, train = stage("cost", "cost/x"), stage("train", "train/x", steps=20_000)
+    store.record_failure(Failure(key=cost.key, name=cost.name, reason="no such thing", category="crashed"))
+    text = printed(store, "table", cost, train)
+    assert "the costs of 1 stages are not counted, and not in the sums\n" in text
+    assert "--costs counts them" not in text
 
 
 def test_json_and_csv_have_the_documented_names(store: Store) -> None:
@@ -174,7 +188,7 @@ def test_numbers_are_short() -> None:
 
 def test_hostile_names_are_shown_and_not_obeyed(store: Store) -> None:
     name = "=cmd\x1b[31m\r\n/sampler=\u202eevil"
-    text = printed(store, "table", stage("train", name), missing="\x1b[2J")
+    text = printed(store, "table", stage("train", name), missing=["\x1b[2J"])
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "=cmd\\x1b[31m\\r\\n/sampler=\\u202eevil" in text

@@ -213,8 +213,8 @@ def example() -> Boards:
         cnn, vit,
         ddpm, generator("ddpm-conditional", 35.5),
         generator("ddpm", 55.125, n=300, sampling="ancestral"),
-        generator("real vs real", 1.25, kind="floor", sampling="-"),
-        generator("noise", 310.5, kind="floor", sampling="-"),
+        generator("real images", 1.25, kind="floor", sampling="held out: test"),
+        generator("uniform noise", 310.5, kind="floor", sampling=""),
         subgroups=(
             *inside(malignancy, "sex", {"female": (0.75, 140, 90), "male": (0.66, 150, 95), "unknown": (0.4, 10, 9)}),
             *inside(malignancy, "age", {"below 30": (0.2, 6, 5), "30 to below 60": (0.7, 200, 150),

@@ -19,7 +19,7 @@ def scored(metric: str, n: int, **identity: Any) -> dict[str, Any]:
 
 def test_a_floor_of_fewer_images_bears_its_real_n_everywhere() -> None:
     names = {"generator": "real vs real", "sampling": "", "against": "train", "n": "500"}
-    score = Stage(kind="score", name="score/floor", work={}, parts={}, key="k")
+    score = Stage(kind="score", name="score/floor", work={"of": "samples"}, parts={}, key="k")
     row = RowPlan(
         board="generators", row=row_id(names), names=names, kind="floor", cells=(Cell(seeds={}, scores=(score,)),)
     )

@@ -120,9 +120,9 @@ def test_a_number_of_another_identity_keeps_its_reason_in_a_column_of_its_own() 
     assert [row["f1-macro rank"] for row in rows] == ["1=", "1=", "1=", "1=", "1="]
     page = files(made)["classifiers.md"]
     assert "| A 1= | a | leaky |" in page and "*apart A 1=*" in page and "**0.900**" not in page
-    assert "- A, apart from the ranking: other identity: leaky by image, not None" in page
+    assert "- A, apart from the ranking: unlike the ranked rows: leaky by image, not None" in page
     text = terminal_table(made, "classifiers", 120)
-    assert "A 1=" in text and "A: apart, other identity: leaky by image, not None" in text
+    assert "A 1=" in text and "A: apart, unlike the ranked rows: leaky by image, not None" in text
 
 
 def test_seeds_and_test_sets_are_told_apart_by_name() -> None:

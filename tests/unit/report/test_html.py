@@ -11,7 +11,7 @@ import re
 
 import numpy as np
 import pytest
-from example_boards import boards, classifier, example, generator
+from example_boards import FRECHET, boards, classifier, example, generator
 
 from dermae_bench.report.html import render
 from dermae_bench.report.html.chart import draw
@@ -46,7 +46,7 @@ def test_the_page_shows_every_part() -> None:
         "Timings of 3 stages",
         "Environment",
         "skipped: 2 images",
-        "apart from the ranking: other identity: leaky True, not None",
+        "apart from the ranking: unlike the ranked rows: leaky True, not None",
         "Subgroups",
         "Confusion matrix, seed: classifier 2",
         "Contamination",
@@ -62,9 +62,9 @@ def test_an_empty_suite_still_has_a_page() -> None:
     assert "no rows yet" in render(boards())
 
 
-def bodies(page: str) -> dict[str, list[str]]:
+def bodies(page: str, board: str = "classifiers") -> dict[str, list[str]]:
     """Class of a `tbody` of the first ranking -> the texts of its rows."""
-    table = page.split('id="classifiers-1"')[1].split("</table>")[0]
+    table = page.split(f'id="{board}-1"')[1].split("</table>")[0]
     found = re.findall(r'<tbody class="(\w+)">(.*?)</tbody>', table, re.S)
     return {
         name: [re.sub(r"<[^>]+>", " ", row) for row in re.findall(r"<tr>(.*?)</tr>", body, re.S)]
@@ -78,9 +78,9 @@ def test_what_stands_apart_is_greyed_below_the_ranking_with_its_reason_in_sight_
     assert list(found) == ["measured", "apart", "reported", "floor"]
     (leaky,) = found["apart"]
     assert "0.900" in leaky and leaky.count("apart: A") == 2 and not any("0.900" in row for row in found["measured"])
-    assert "<dt>A</dt><dd>apart from the ranking: other identity: leaky True, not None</dd>" in page
+    assert "<dt>A</dt><dd>apart from the ranking: unlike the ranked rows: leaky True, not None</dd>" in page
     cell = re.search(r'<td class="num unlike"[^>]*title="([^"]*)"[^>]*>0.900', page)
-    assert cell is not None and cell.group(1).startswith("other identity: leaky True, not None")
+    assert cell is not None and cell.group(1).startswith("unlike the ranked rows: leaky True, not None")
     assert "Apart from the ranking" in page
 
 
@@ -91,6 +91,21 @@ def test_a_floor_of_another_identity_says_nothing_of_it_and_a_row_without_ranks_
     table = page.split('id="generators-1"')[1].split("</table>")[0]
     told = re.findall(r"<small>([^<]*)</small>", table)
     assert len(told) == 2 and all(re.fullmatch("measured otherwise: identity [0-9a-f]{8}", text) for text in told)
+
+
+def test_rows_apart_are_what_is_measured_otherwise_even_where_they_are_the_most() -> None:
+    parts = [generator(name, 30.0, n=100) for name in ("a", "b", "c")]
+    parts += [generator(name, 31.0, n=40, sampling="s") for name in ("a", "b")]
+    # of the second column nothing is ranked, and more of the smaller rows have it
+    lacking = {part[0].row for part in parts[1:3]}
+    kept = [
+        (info, [dataclasses.replace(r, better="neither") if r.metric != FRECHET else r for r in records
+                if r.metric == FRECHET or info.row not in lacking])
+        for info, records in parts
+    ]  # fmt: skip
+    found = bodies(render(boards(*kept)), "generators")
+    assert len(found["measured"]) == 3 and not any("measured otherwise" in row for row in found["measured"])
+    assert len(found["apart"]) == 2 and all("measured otherwise" in row for row in found["apart"])
 
 
 def test_a_number_apart_is_never_the_best_of_the_ranking() -> None:

@@ -131,12 +131,24 @@ def test_a_point_without_a_number_is_a_gap_and_says_why() -> None:
 def test_controls_are_dashed_levels_and_the_majority_class_is_dotted() -> None:
     control = [point("augmented", "none", real, "0", value) for real, value in (("500", 0.66), ("all", 0.71))]
     picture = only(*sweep(), *control, floor())
-    assert [path.css for path in picture.paths if "dashed" in path.css] == ["ink dashed"] * 2
+    assert [path.css for path in picture.paths if "dash" in path.css] == ["ink dashed", "ink dashes-2"]
     assert [path.css for path in picture.paths if "dotted" in path.css] == ["soft dotted"]
     assert {"augmented, 500 real", "augmented, all real", "majority class"} <= set(texts(picture))
-    assert "Dashed: controls" in picture.caption and "Dotted: the answer of the majority class." in picture.caption
+    assert (
+        "Dashed, each in its own way: controls" in picture.caption
+        and "Dotted: the answer of the majority class." in picture.caption
+    )
     rows = [row for row in picture.table.rows if row[6] == "control"]
     assert [row[:4] for row in rows] == [("augmented", "", "500", "0"), ("augmented", "", "all", "0")]
+    whiskers = [path.d for path in picture.paths if path.css == "ink whisker"]
+    spans = [[float(y) for y in re.findall(r"[ML][\d.]+ ([\d.]+)", d)[:2]] for d in whiskers]
+    ticks = {t.text: t.y - 4 for t in picture.texts if t.anchor == "end"}
+    tall = (ticks["0.6"] - ticks["0.7"]) / 0.1
+    # half of an interval is 0.02 there
+    assert [low - high for low, high in spans] == pytest.approx([0.04 * tall] * 2, abs=0.2)
+    assert len({d.split()[0] for d in whiskers}) == 2
+    bare = only(*sweep(), point("augmented", "none", "500", "0", 0.66, half=None))
+    assert not [path for path in bare.paths if path.css == "ink whisker"]
     alone = only(*sweep(reals=("500",)), *control)
     assert "augmented" in texts(alone) and "Dotted" not in alone.caption
 

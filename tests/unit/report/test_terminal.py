@@ -28,8 +28,8 @@ METRICS = {"near-copies[x]": "neither", "nearest-ratio[x]": "neither", "class-ag
 def memorising() -> Boards:
     """Two generators and noise; one alone has classes, noise has distances only."""
     parts = []
-    for name, lacks in (("a", 0), ("unconditional", 1), ("noise", 3)):
-        info, records = generator(name, 30.0, kind="floor" if name == "noise" else "measured")
+    for name, lacks in (("a", 0), ("unconditional", 1), ("uniform noise", 3)):
+        info, records = generator(name, 30.0, kind="floor" if name == "uniform noise" else "measured")
         told = list(METRICS.items())[: len(METRICS) - lacks]
         more = [dataclasses.replace(records[0], metric=m, better=better, value=0.25) for m, better in told]
         parts.append((info, records + more))
@@ -55,16 +55,14 @@ def test_what_does_not_fit_is_named_in_the_order_of_the_suite() -> None:
 def test_what_a_row_cannot_have_is_a_dash_with_a_reason_and_what_failed_is_none() -> None:
     out = files(memorising())
     rows = {line.split(" | ")[1]: line for line in out["generators.md"].splitlines() if line.startswith("| ")}
-    assert rows["noise (floor)"].count("| - ") == 3 and rows["unconditional"].count("| - ") == 1
+    assert rows["uniform noise (floor)"].count("| - ") == 3 and rows["unconditional"].count("| - ") == 1
     assert "| - " not in rows["a"]
     for text in (out["generators.md"], out["report.html"], terminal_table(memorising(), "generators", 200)):
         one = " ".join(text.split())
-        assert "this row cannot have this metric. An unconditional generator has no classes" in one
+        assert "this row has no such number. An unconditional generator has no classes" in one
         assert "read it beside nearest-ratio" in one
     whole = files(example())
-    assert not any(
-        "cannot have this metric" in whole[name] for name in ("classifiers.md", "generators.md", "report.html")
-    )
+    assert not any("has no such number" in whole[name] for name in ("classifiers.md", "generators.md", "report.html"))
     assert "near-copies" not in whole["generators.md"]
     broken = next(line for line in terminal_table(example(), "classifiers", 200).splitlines() if "broken" in line)
     assert broken.split() == ["-", "broken", "train", "!", "!"]

@@ -115,7 +115,7 @@ def test_every_kind_of_damage_is_named_at_once(tmp_path: Path) -> None:
         "line 11: '3' stands on line 4 already",
         "line 12: skin_tone is 'nan', which says that there is none",
         "line 13: 3 cells instead of 6",
-        "000001 is in ddi_metadata.csv but has no image file",
+        "ddi_metadata.csv, line 2: 000001 has no image file",
         "000003 has 2 image files",
         "stray.png has no row in ddi_metadata.csv",
     )
@@ -141,7 +141,7 @@ def test_missing_images_and_missing_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        (("", "DDI_ID", "DDI_file", "skin_tone", "malignant"), "column 'disease' stands 0 times"),
+        (("", "DDI_ID", "DDI_file", "skin_tone", "malignant"), "column 'disease' is missing"),
         (("DDI_ID", "DDI_file", "skin_tone", "malignant"), "column 'disease' is missing"),
         (("DDI_ID", "", "DDI_file", "skin_tone", "malignant", "disease"), "a column has no name"),
         (("", *COLUMNS, "disease"), "unusable header"),

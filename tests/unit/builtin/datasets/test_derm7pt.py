@@ -97,6 +97,16 @@ def test_the_counts_of_the_whole_set(tmp_path: Path) -> None:
     assert Counter(groups.mapping[e.label] for e in examples)["miscellaneous"] == 97
 
 
+def test_a_folder_without_any_of_the_images_is_told_once(tmp_path: Path) -> None:
+    root = lay(tmp_path, SIX)
+    (root / "images").rename(root / "elsewhere")
+    (root / "images").mkdir()
+    (told,) = problems(dataset(root)).splitlines()
+    assert told.startswith(
+        "none of the 6 images is there: is `root` right? The first one: meta/meta.csv, line 2: no such"
+    )
+
+
 def test_tasks_and_what_counts_as_malignant() -> None:
     diagnosis, groups, malignancy = Derm7pt.tasks(Derm7ptConfig(root=api.Folder("nowhere")))
     assert diagnosis.classes == tuple(GROUPS) and len(GROUPS) == 20

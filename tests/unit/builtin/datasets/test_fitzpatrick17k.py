@@ -160,7 +160,7 @@ def test_every_kind_of_damage_is_named_at_once(tmp_path: Path) -> None:
         "line 16: md5hash 'a/b' is no name",
         "line 17: label is 'nan'",
         "line 18: 2 cells instead of 9",
-        f"{name(1)} is in fitzpatrick17k.csv but has no image file",
+        f"fitzpatrick17k.csv, line 3: {name(1)} has no image file",
         "stray.jpg has no row in fitzpatrick17k.csv",
     )
 

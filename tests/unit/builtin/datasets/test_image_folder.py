@@ -125,8 +125,8 @@ def test_all_problems_of_a_csv_at_once(root: Path) -> None:
         "line 7: empty label",
         "line 8: empty group",
         "line 9: unknown split 'testing'",
-        "lost.jpg: no such file",
-        "link.jpg: is a link that leads to",
+        "images.csv, line 10: lost.jpg: no such file",
+        "images.csv, line 11: link.jpg: is a link that leads to",
         "line 12: 2 cells instead of 4",
         "line 13: no split, though other rows have one",
         "line 14: empty path",
@@ -149,6 +149,33 @@ def test_missing_images_up_to_the_stated_skip_are_left_to_the_decoder(root: Path
     text = "path,label\na/1.jpg,x\nb/3.jpg,y\nlost.jpg,x\n"
     assert "lost.jpg: no such file" in problems(with_csv(root, text))
     assert len(with_csv(root, text, skip=1).examples()) == 3
+
+
+def test_a_wrong_root_is_told_once(root: Path) -> None:
+    text = "path,label\n" + "".join(f"images/{n}.jpg,x\n" for n in range(30))
+    told = problems(with_csv(root, text)).splitlines()
+    assert told == [
+        "none of the 30 images is there: is `root` right? The first one: images.csv, line 2: images/0.jpg: no such file"
+    ]
+    # one that is there shows that the folder is the right one
+    some = problems(with_csv(root, text + "a/1.jpg,x\n")).splitlines()
+    assert len(some) == 30 and some[-1] == "images.csv, line 31: images/29.jpg: no such file"
+    assert problems(with_csv(root, "path,label\nlost.jpg,x\n")) == "images.csv, line 2: lost.jpg: no such file"
+
+
+def test_an_unknown_label_has_its_line(root: Path) -> None:
+    text = "path,label\na/1.jpg,x\nb/3.jpg,y\na/deep/2.PNG,y\n"
+    assert problems(with_csv(root, text, classes=("x", "z"))).splitlines() == [
+        "images.csv, line 3: b/3.jpg: unknown label 'y'",
+        "images.csv, line 4: a/deep/2.PNG: unknown label 'y'",
+    ]
+
+
+def test_a_label_without_answer_is_told_with_its_first_line(root: Path) -> None:
+    text = "path,label\na/1.jpg,x\nb/3.jpg,z\na/deep/2.PNG,z\n"
+    with pytest.raises(api.DataError) as caught:
+        ImageFolder.tasks(with_csv(root, text, maps={"m": {"x": "1", "y": "2"}}).config)
+    assert "maps.m: label 'z' has no answer (it stands first in images.csv, line 3)" in caught.value.names
 
 
 def test_nan_is_a_word_not_a_number(root: Path) -> None:

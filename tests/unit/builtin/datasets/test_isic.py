@@ -156,7 +156,7 @@ def test_2019_damage_is_named_at_once(tmp_path: Path) -> None:
         "Metadata.csv, line 6: 'ISIC_0000003' stands on line 5 already, with the same content",
         "ISIC_0000007 is in ISIC_2019_Training_GroundTruth.csv but not in ISIC_2019_Training_Metadata.csv",
         "ISIC_0000003 is in ISIC_2019_Training_Metadata.csv but not in ISIC_2019_Training_GroundTruth.csv",
-        "ISIC_0000007 is in ISIC_2019_Training_GroundTruth.csv but has no image file",
+        ": ISIC_0000007 has no image file",
         "ISIC_0000003.jpg has no row in ISIC_2019_Training_GroundTruth.csv",
     )
     assert "has no answer" not in text, "a row that is wrong is told once"
@@ -244,7 +244,7 @@ def test_2020_damage_is_named_at_once(tmp_path: Path) -> None:
         "line 10: age '130' is no number",
         "line 11: diagnosis is 'nan'",
         "line 12: 1 cells instead of 8",
-        "ISIC_0000000 is in train.csv but has no image file",
+        "train.csv, line 2: ISIC_0000000 has no image file",
         "stray.jpg has no row in train.csv",
     )
 

@@ -155,7 +155,7 @@ def test_damage_is_named_at_once(tmp_path: Path) -> None:
         "line 5: 'ISIC_0000000' stands on line 2 already, and contradicts it in diagnosis_1",
         "line 6: sex is 'nan', which says that there is none",
         "line 8: lesion L is of patient B here and of A on line 7",
-        "ISIC_0000002 is in metadata.csv but has no image file",
+        "metadata.csv, line 4: ISIC_0000002 has no image file",
         "ISIC_0000003 has 2 image files: ",
     )
     assert "has no answer" not in text
