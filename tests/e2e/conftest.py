@@ -91,6 +91,8 @@ def lent(backend: Any, folder: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("DERMAE_BENCH_PLUGINS_DIR", str(PLUGINS))
+        # boards are made for a width, and made again for another: here, in what is shared, and in children
+        patch.setenv("COLUMNS", "160")
         patch.setattr("dermae_bench.execute.local.LocalBackend", Borrowed)
         yield
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from dermae_bench.commands.publishing import UNKNOWN_WIDTH
 from tests.e2e.conftest import PLUGINS, TINY, Bench, Ran, Suite, made_once
 
 BOARDS = ("classifiers.csv", "generators.csv")
@@ -289,8 +288,6 @@ def test_commands_that_only_read_import_nothing_heavy(bench: Bench, finished: Ra
     done = subprocess.run(
         [sys.executable, "-c", READING, json.dumps(commands)],
         cwd=tmp_path,
-        # in a terminal of another width the boards would be made again
-        env={**os.environ, "COLUMNS": str(UNKNOWN_WIDTH)},
         capture_output=True,
         text=True,
         timeout=120,

@@ -54,7 +54,14 @@ def test_every_section_has_an_example() -> None:
     assert all(len(found) == 1 for found in BLOCKS.values())
 
 
-@pytest.mark.parametrize("title", BLOCKS, ids=lambda title: re.sub(r"\W+", "-", title))
+# importing what `flux-lora` needs takes longer than all others together
+SLOW = {"Captions": pytest.mark.slow}
+
+
+@pytest.mark.parametrize(
+    "title",
+    [pytest.param(title, marks=SLOW.get(title, ()), id=re.sub(r"\W+", "-", title)) for title in BLOCKS],
+)
 def test_an_example_loads_and_plans(folder: Path, title: str) -> None:
     (block,) = BLOCKS[title]
     session = session_of(folder, block)
