@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 from dermae_bench.report.beside import Pair, paired
 from dermae_bench.report.floors import tell_unbeaten
 from dermae_bench.report.marks import with_marks
-from dermae_bench.report.ranking import OTHER_IDENTITY, SECTION, TEST, Cell, MetricColumn, column_of, section_of
+from dermae_bench.report.ranking import (
+    OTHER_IDENTITY,
+    SECTION,
+    TEST,
+    Cell,
+    MetricColumn,
+    column_of,
+    own_name,
+    section_of,
+)
 from dermae_bench.report.records import Board, Boards, Curve, Figure, Kind, Record, Reported, RowInfo, Timing
 
 if TYPE_CHECKING:
@@ -139,7 +148,7 @@ def table(boards: Boards, board: Board) -> Table:
         siblings.append(record)
     columns, cells = [], {}
     for metric, by_row in grouped.items():
-        column, found = column_of(metric, by_row, rows, boards.uncertainty)
+        column, found = column_of(metric, by_row, rows, boards.uncertainty, frozenset(map(own_name, grouped)))
         tell_unbeaten(column, found, rows)
         columns.append(column)
         cells[metric] = found

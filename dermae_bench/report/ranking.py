@@ -109,8 +109,14 @@ def column_of(
     by_row: Mapping[str, Sequence[Record]],
     rows: Mapping[str, RowInfo],
     uncertainty: Mapping[tuple[str, str], Uncertainty],
+    beside: frozenset[str] = frozenset(),
 ) -> tuple[MetricColumn, dict[str, Cell]]:
-    """A metric of a board and its cells by row."""
+    """A metric of a board and its cells by row.
+
+    Args:
+        beside: `own_name` of the board's metrics. What a stage warns of by the name of one is told there alone.
+    """
+    foreign = beside - {own_name(metric)}
     identities: dict[str, dict[str, Any]] = {}
     cells: dict[str, Cell] = {}
     every = list(by_row.values())
@@ -126,7 +132,7 @@ def column_of(
         same = reported or (records[0].unit, records[0].better) == (head.unit, head.better)
         same = same and len(set(digests)) == 1
         if same:
-            cells[row] = _cell(records, rows[row], digests[0], uncertainty.get((row, metric)))
+            cells[row] = _cell(records, rows[row], digests[0], uncertainty.get((row, metric)), foreign)
         else:
             first, *others = (identities[digest] for digest in dict.fromkeys(digests))
             reason = _other(others[-1], first, UNLIKE_SEEDS) if others else _other(first, comparable(head))
@@ -140,9 +146,17 @@ def column_of(
     return column, cells
 
 
-def _cell(records: Sequence[Record], info: RowInfo, identity: str, found: Uncertainty | None) -> Cell:
+def own_name(metric: str) -> str:
+    """A metric without what it looks through: ``fd`` of ``fd[lite0]``."""
+    return metric.partition("[")[0]
+
+
+def _cell(
+    records: Sequence[Record], info: RowInfo, identity: str, found: Uncertainty | None, foreign: frozenset[str]
+) -> Cell:
     records = sorted(records, key=lambda record: sorted(record.seeds.items()))
-    warnings = tuple(dict.fromkeys(text for record in records for text in record.warnings))
+    every = (text for record in records for text in record.warnings)
+    warnings = tuple(text for text in dict.fromkeys(every) if text.partition(": ")[0] not in foreign)
     values = [record.value for record in records if record.value is not None]
     expected = max(len(info.seeds), len(records))
     cell = Cell(n=records[0].n, identity=identity, warnings=warnings)

@@ -51,6 +51,13 @@ def test_floors_and_reported_rows_are_never_ranked_and_stand_last(kind: str) -> 
     assert order(table(made, "classifiers"))[-1].startswith("great")
 
 
+def test_a_warning_that_names_a_metric_stands_at_that_metric_alone() -> None:
+    texts = ("f1-macro: few images", "t: a class is rare", "accuracy: of what")
+    (line,) = table(boards(classifier("a", "t", 0.5, warnings=texts)), "classifiers").lines
+    assert line.cells["f1-macro"].warnings == texts[:2]
+    assert line.cells["accuracy"].warnings == texts[1:]
+
+
 def test_tasks_are_ranked_apart() -> None:
     made = boards(
         classifier("a", "diagnosis", 0.5), classifier("b", "malignancy", 0.9), classifier("b", "diagnosis", 0.2)
