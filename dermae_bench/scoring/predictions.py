@@ -122,7 +122,7 @@ def _warnings(predictions: Predictions, draws: Draws) -> list[str]:
     if share <= FEW:
         return []
     lost = f"{predictions.task.name}: in {share:.0%} of the resamples a class has no image"
-    return [f"{lost}, so intervals of means over classes lean upwards"]
+    return [f"{lost}, so means over classes have no interval"]
 
 
 def _measure(metric: PredictionMetric, predictions: Predictions, draws: Draws, unseen: str | None) -> _Measured:

@@ -69,16 +69,15 @@ def test_only_the_order_of_the_scores_counts() -> None:
     assert BINARY.values(binary(labels, -scores))["auc-binary"] == pytest.approx(1 - value, abs=1e-12)
 
 
-def test_an_absent_class_raises_and_a_replicate_without_it_does_not() -> None:
+def test_an_absent_class_raises_and_a_replicate_without_it_has_no_number() -> None:
     said = random_case(3, classes=3)
     without = predictions(np.where(said.labels == 2, 0, said.labels), said.logits)
     with pytest.raises(api.InvalidOutput, match="no image of c2"):
         MACRO.values(without)
     areas = MACRO.per_class(without)["auc"]
     assert np.isnan(areas[2]) and (areas[:2] > 0.5).all()
-    weights = (said.labels < 2).astype(np.float32)[None]
-    kept = said.at(np.flatnonzero(said.labels < 2))
-    assert MACRO.resampled(said, weights)[NAME][0] == pytest.approx(MACRO.per_class(kept)["auc"][:2].mean())
+    lost, whole = MACRO.resampled(said, np.stack([said.labels < 2, said.labels < 3]).astype(np.float32))[NAME]
+    assert np.isnan(lost) and whole == pytest.approx(MACRO.values(said)[NAME])
 
 
 def test_ties_of_whole_logits_agree_with_scikit_learn() -> None:

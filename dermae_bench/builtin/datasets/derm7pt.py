@@ -18,7 +18,6 @@ from dermae_bench.builtin.datasets.external import (
     External,
     ExternalConfig,
     Found,
-    known,
     malignancy_of,
     reached,
     read_official,
@@ -26,7 +25,7 @@ from dermae_bench.builtin.datasets.external import (
     sound_ids,
 )
 from dermae_bench.builtin.datasets.splitting import placed_in
-from dermae_bench.builtin.datasets.tables import Row, repeated
+from dermae_bench.builtin.datasets.tables import Row, known, repeated
 
 META = "meta/meta.csv"
 INDEXES = {"train_indexes.csv": "train", "valid_indexes.csv": "val", "test_indexes.csv": "test"}

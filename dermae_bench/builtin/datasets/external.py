@@ -21,7 +21,6 @@ ALL_TEST = api.SplitRule("all-test, every image is test", lambda groups: dict.fr
 BENIGN, MALIGNANT = "benign", "malignant"
 MALIGNANCY = api.Task(name="malignancy", classes=(BENIGN, MALIGNANT), positive=MALIGNANT)
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
-UNKNOWN = frozenset({"", "unknown"})
 SKIN_TONES = {"I": "I-II", "II": "I-II", "III": "III-IV", "IV": "III-IV", "V": "V-VI", "VI": "V-VI"}
 """Fitzpatrick type -> its group in DDI; Class-N-Diff calls the groups A, B and C."""
 
@@ -255,25 +254,6 @@ def relative_file(root: Path, text: str, where: str, found: Found) -> Path | Non
 
 
 # -- facts and labels ----------------------------------------------------------------------------------------------
-
-
-def known(text: str) -> str | None:
-    """A word, or None where it says that nothing is known."""
-    return None if text in UNKNOWN else text
-
-
-def age(text: str, where: str, problems: list[str]) -> float | None:
-    """Years, from 0 to 120; None where unknown."""
-    if text in UNKNOWN:
-        return None
-    try:
-        years = float(text)
-    except ValueError:
-        years = -1.0
-    if not 0 <= years <= 120:
-        problems.append(f"{where}: age {text!r} is no number from 0 to 120")
-        return None
-    return years
 
 
 def mapping_of(answers: Iterable[tuple[str, str, int]], task: str, name: str, problems: list[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar, Literal
 
 from dermae_bench import api
 from dermae_bench.builtin.datasets.splitting import GIVEN, SplitChoice, by_csv, by_rule, check_choice
-from dermae_bench.builtin.datasets.tables import Row, read_table, repeated
+from dermae_bench.builtin.datasets.tables import Row, age, known, read_table, repeated
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
 MALIGNANT = frozenset({"akiec", "bcc", "mel"})
@@ -150,10 +150,10 @@ class HAM10000(api.Dataset):
                     label=row["dx"],
                     source=files.get(row["image_id"], root / f"{row['image_id']}.jpg"),
                     attributes={
-                        "age": _age(row, where, problems),
-                        "sex": _known(row["sex"]),
-                        "localization": _known(row["localization"]),
-                        "dx_type": _known(row["dx_type"]),
+                        "age": age(row["age"], where, problems),
+                        "sex": known(row["sex"]),
+                        "localization": known(row["localization"]),
+                        "dx_type": known(row["dx_type"]),
                     },
                 )
             )
@@ -224,23 +224,6 @@ def _image_files(folders: Sequence[Path], roots: Sequence[Path], problems: list[
 def _match(ids: Sequence[str], files: dict[str, Path], name: str, problems: list[str], missing: list[str]) -> None:
     missing += [f"{image} is in {name} but has no image file" for image in sorted(set(ids) - set(files))]
     problems += [f"{files[image].name} has no row in {name}" for image in sorted(set(files) - set(ids))]
-
-
-def _age(row: Row, where: str, problems: list[str]) -> float | None:
-    if (text := row["age"]) in ("", "unknown"):
-        return None
-    try:
-        age = float(text)
-    except ValueError:
-        age = -1.0
-    if not 0 <= age <= 120:
-        problems.append(f"{where}: age {text!r} is no number from 0 to 120")
-        return None
-    return age
-
-
-def _known(text: str) -> str | None:
-    return None if text in ("", "unknown") else text
 
 
 @api.hookimpl

@@ -12,15 +12,13 @@ from dermae_bench.builtin.datasets.external import (
     MALIGNANT,
     SKIN_TONES,
     Found,
-    age,
     check_present,
     image_files,
-    known,
     match,
     one_hot,
     sound_ids,
 )
-from dermae_bench.builtin.datasets.tables import Row, read_table, repeated
+from dermae_bench.builtin.datasets.tables import Row, age, known, read_table, repeated
 
 COLUMNS_2019 = ("MEL", "NV", "BCC", "AK", "BKL", "DF", "VASC", "SCC", "UNK")
 CLASSES_2019 = tuple(column.lower() for column in COLUMNS_2019 if column != "UNK")

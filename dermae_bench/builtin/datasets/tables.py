@@ -11,6 +11,8 @@ from dermae_bench import api
 MAX_BYTES = 256 * 1024 * 1024
 ABSENT = frozenset({"nan", "na", "n/a", "#n/a", "null"})
 """How spreadsheets, pandas and R write a value that is not there."""
+UNKNOWN = frozenset({"", "unknown"})
+"""How the archives of skin images write a fact that nobody noted."""
 
 
 @dataclass(frozen=True)
@@ -73,3 +75,22 @@ def repeated(rows: Sequence[Row], column: str, name: str, problems: list[str]) -
             how = f"and contradicts it in {', '.join(differing)}" if differing else "with the same content"
             problems.append(f"{name}, line {row.line}: {row[column]!r} stands on line {earlier.line} already, {how}")
     return list(first.values())
+
+
+def known(text: str) -> str | None:
+    """A word, or None where it says that nothing is known."""
+    return None if text in UNKNOWN else text
+
+
+def age(text: str, where: str, problems: list[str]) -> float | None:
+    """Years, from 0 to 120; None where unknown."""
+    if text in UNKNOWN:
+        return None
+    try:
+        years = float(text)
+    except ValueError:
+        years = -1.0
+    if not 0 <= years <= 120:
+        problems.append(f"{where}: age {text!r} is no number from 0 to 120")
+        return None
+    return years

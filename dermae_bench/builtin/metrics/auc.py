@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from dermae_bench import api
 from dermae_bench.builtin.metrics import roc
-from dermae_bench.builtin.metrics.existence import mean_over_present, require_both, require_classes, require_images
+from dermae_bench.builtin.metrics.existence import (
+    REPLICATES,
+    mean_over_classes,
+    require_both,
+    require_classes,
+    require_images,
+)
 from dermae_bench.builtin.metrics.weighted import NoOptions, Weighted
 
 LOWEST_SENSITIVITY = 0.8
@@ -36,8 +42,8 @@ class OffTheCurve(Weighted):
 class OneVsRest(OffTheCurve):
     """Mean over the classes of something read off the ROC curve of each class against all others.
 
-    Scores are the order of softmax probabilities. A class without an image makes the number non-existent; a bootstrap
-    replicate without it takes the mean over the rest.
+    Scores are the order of softmax probabilities. A class without an image makes the number non-existent, on the
+    images as in a bootstrap replicate.
     """
 
     of_a_class: ClassVar[str]
@@ -50,7 +56,7 @@ class OneVsRest(OffTheCurve):
     def resampled(
         self, predictions: api.Predictions, weights: NDArray[np.float32]
     ) -> Mapping[str, NDArray[np.float64]]:
-        return {self.name: mean_over_present(roc.one_vs_rest(self.measure, predictions, weights))}
+        return {self.name: mean_over_classes(roc.one_vs_rest(self.measure, predictions, weights))}
 
     def per_class(self, predictions: api.Predictions) -> Mapping[str, NDArray[np.float64]]:
         """{name: (C,)}, NaN for a class without an image, or without any other.
@@ -86,8 +92,7 @@ class AUCOneVsRestMacro(OneVsRest):
         name="auc-ovr-macro",
         better="higher",
         average="macro",
-        protocol="one class against the rest, order of softmax, ties one half; "
-        "bootstrap replicates: mean over the classes present",
+        protocol=f"one class against the rest, order of softmax, ties one half; {REPLICATES}",
         description="Mean over the classes of the area under the ROC curve against all others.",
     )
     of_a_class = "auc"

@@ -1,8 +1,8 @@
 """Accuracy, balanced accuracy and F1 of decisions over a fixed list of classes.
 
 The number of record comes from integer counts in float64 and must agree with torchmetrics (float32) to 1e-6. One
-rule for classes that are absent from the true labels: a mean over classes does not exist then and raises; a
-bootstrap replicate that lost a class takes the mean over those it kept.
+rule for classes that are absent from the true labels: a mean over classes does not exist then and raises; it has no
+number in a bootstrap replicate that lost a class either.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from dermae_bench import api
 from dermae_bench.builtin.metrics.existence import (
+    REPLICATES,
     Numbers,
-    mean_over_present,
+    mean_over_classes,
     positive_class,
     quotient,
     require_classes,
@@ -111,9 +112,6 @@ def _once(predictions: api.Predictions) -> Counts:
     return counted(predictions, np.ones((1, len(predictions.labels)), dtype=np.float32))
 
 
-REPLICATES = "bootstrap replicates: mean over the classes present"
-
-
 def _column(name: str, average: Literal["micro", "macro", "weighted", "binary"], description: str) -> api.Column:
     return api.Column(
         name=name,
@@ -153,7 +151,7 @@ class BalancedAccuracy(Decisions):
 
     @staticmethod
     def formula(counts: Counts, task: api.Task) -> Numbers:
-        return mean_over_present(counts.recall)
+        return mean_over_classes(counts.recall)
 
     def per_class(self, predictions: api.Predictions) -> Mapping[str, NDArray[np.float64]]:
         """{"recall": (C,)}, NaN for a class without a true label."""
@@ -179,7 +177,7 @@ class F1Macro(Decisions):
 
     @staticmethod
     def formula(counts: Counts, task: api.Task) -> Numbers:
-        return mean_over_present(counts.f1)
+        return mean_over_classes(counts.f1)
 
     def per_class(self, predictions: api.Predictions) -> Mapping[str, NDArray[np.float64]]:
         """{"precision", "f1"} of (C,): NaN where no decision is for a class; where it has no true label."""

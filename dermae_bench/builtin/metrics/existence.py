@@ -62,7 +62,13 @@ def quotient(numerator: Numbers, denominator: Numbers) -> Numbers:
     return np.asarray(np.divide(numerator, denominator, out=missing, where=denominator != 0))
 
 
-def mean_over_present(numbers: Numbers) -> Numbers:
-    """(R, C) with NaN where a class has no such number -> (R,) mean over the others; NaN where none has."""
-    present = ~np.isnan(numbers)
-    return quotient(np.where(present, numbers, 0.0).sum(axis=1), present.sum(axis=1).astype(np.float64))
+REPLICATES = "bootstrap replicates without a class left out"
+
+
+def mean_over_classes(numbers: Numbers) -> Numbers:
+    """(R, C) -> (R,) mean over all classes; NaN where one has no such number.
+
+    The mean over the classes that a bootstrap replicate happens to keep is another number: a classifier that always
+    says the same has 1/2 of two classes, and 1 of the one that it says.
+    """
+    return np.asarray(numbers.mean(axis=1), dtype=np.float64)

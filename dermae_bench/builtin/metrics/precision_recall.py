@@ -5,6 +5,7 @@ from __future__ import annotations
 from dermae_bench import api
 from dermae_bench.builtin.metrics import roc
 from dermae_bench.builtin.metrics.auc import OneVsRest, PositiveVsRest
+from dermae_bench.builtin.metrics.existence import REPLICATES
 
 STEPS = "sum of (gain in recall) x (precision after it), equal scores in one step"
 
@@ -16,8 +17,7 @@ class AveragePrecisionOneVsRestMacro(OneVsRest):
         name="ap-ovr-macro",
         better="higher",
         average="macro",
-        protocol=f"one class against the rest, order of softmax, {STEPS}; "
-        "bootstrap replicates: mean over the classes present",
+        protocol=f"one class against the rest, order of softmax, {STEPS}; {REPLICATES}",
         description="Mean over the classes of average precision against all others; chance is the class's share.",
     )
     of_a_class = "average-precision"

@@ -134,10 +134,23 @@ def test_a_class_that_resamples_lose_is_told() -> None:
     rare = said()
     rare.labels[rare.labels == 2] = 0
     rare.labels[:3] = 2
-    (text,) = scored(rare, "balanced-accuracy").summary["warnings"]
+    summary = scored(rare, "balanced-accuracy").summary
+    (text,), (record,) = summary["warnings"], summary["records"]
     # one lesion of thirty is left out of (29/30)^30 = 36 % of the resamples
     share = int(text.split("in ")[1].split("%")[0])
-    assert 28 <= share <= 44 and "lean upwards" in text
+    assert 28 <= share <= 44 and "means over classes have no interval" in text
+    assert record["value"] is not None and record["low"] is None and record["high"] is None
+
+
+def test_the_interval_of_a_constant_answer_does_not_lean_to_the_class_that_it_says() -> None:
+    # a replicate that keeps one class of two is no replicate of a mean over both: of it, this classifier had all right
+    few = said(DIAGNOSIS, 24)
+    few.labels[:] = 0
+    few.labels[3:12] = 1
+    few.labels[12:15] = 2
+    few.logits[:] = [1, 0, 0]
+    (record,) = scored(few, "balanced-accuracy").summary["records"]
+    assert record["value"] == pytest.approx(1 / 3) and (record["low"], record["high"]) == (None, None)
 
 
 def test_subgroups_add_up_and_have_identities_of_their_own() -> None:
