@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dermae_bench.report.footnotes import why
 from dermae_bench.report.numbers import range_text, shown
 from dermae_bench.report.subgroups import LEAST_IMAGES, LEAST_LESIONS, LEAST_OF_A_CLASS, Block, Measure, Part, equal
+from dermae_bench.report.words import WITHOUT
 
 HOW_TO_READ = (
     (
         "A line is a subgroup: its images alone (generators by attribute: all generated images beside its real "
-        "ones), the mean over seeds, [95 % interval over other test sets], ± standard deviation over seeds."
+        "ones), the mean over seeds, [95 % interval over other test sets], ± standard deviation over seeds. "
+        f"There is no interval {WITHOUT}."
     ),
     (
         "Gap: best minus worst. Its interval is gap ± z √(e1² + e2²) with e1, e2 the standard errors of both over test "

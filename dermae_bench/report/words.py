@@ -10,6 +10,8 @@ from dermae_bench.report.footnotes import MISSING, plain_reason
 from dermae_bench.report.leaderboard import NAMES, SECTION, Board, Boards, Cell, Line, MetricColumn, Table, section_of
 from dermae_bench.report.numbers import ARROWS, places_of, shown, signed
 
+WITHOUT = "where nothing varies or over 5 % of the resamples have no such number (a class was not drawn)"
+"""Where there is no interval."""
 _FLOORS = {
     "classifiers": "Floors need no model (the majority class, random answers): what a classifier must beat. They are "
     "never ranked.",
@@ -93,7 +95,7 @@ def how_to_read(boards: Boards, table: Table) -> str:
         meaning = f" ({boards.interval})" if boards.interval else ""
         told.append(
             f"[interval{meaning}]: the same models on other test sets of as many lesions (its standard error: s.e. in "
-            "report.html, error in the CSV file)"
+            f"report.html, error in the CSV file); none {WITHOUT}"
         )
     if any(cell.sd is not None for cell in cells):
         told.append("± seeds: standard deviation over other trainings, on this test set")

@@ -86,8 +86,12 @@ class Both:
 
     @property
     def identical(self) -> bool:
-        """Whether both rows have the same number on every draw."""
-        return bool(np.abs(np.r_[self.replicates, self.jackknife, self.difference]).max() <= ROUNDING)
+        """Whether both rows have the same number on every draw, and none on the same ones."""
+        one, other = (np.r_[found.replicates, found.jackknife] for found in self.measured)
+        if not np.array_equal(np.isfinite(one), np.isfinite(other)):
+            return False
+        drawn = np.r_[(other - one)[np.isfinite(one)], self.difference]
+        return bool(np.abs(drawn).max() <= ROUNDING)
 
     @property
     def bias(self) -> float:
@@ -134,7 +138,8 @@ def make(test: Test, asked: Asked, both: Both, seed: int) -> list[Tested]:
     if test == "bootstrap":
         return [Tested(test=paired_bootstrap(both.difference, both.replicates, both.jackknife, n))]
     # the same answers in another order differ in the last bit, which no sign may decide about
-    difference, jackknife = (0.0, 0 * both.jackknife) if both.identical else (both.difference, both.jackknife)
+    same = both.identical
+    difference, jackknife = (0.0, np.zeros_like(both.jackknife)) if same else (both.difference, both.jackknife)
     try:
         return [Tested(test=pseudo_value_sign_flip(difference, jackknife, n, seed=seed))]
     except ValueError as error:

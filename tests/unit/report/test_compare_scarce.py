@@ -191,3 +191,20 @@ def test_damaged_answers_are_told_in_a_line(tmp_path: Path, content: bytes) -> N
     with pytest.raises(UserError, match=r"predictions\.parquet") as told:
         compared(folder, "old", "new")
     assert told.value.exit_code == 2
+
+
+def test_rows_with_the_same_answers_are_the_same_where_a_class_is_lost_by_many_draws(tmp_path: Path) -> None:
+    rare = replace(SMALL, labels=np.array([0] * 12 + [1] * 2))
+    found = two(tmp_path, said(3, 1, rare), said(3, 1, rare), rare, metrics=("balanced-accuracy", "f1-macro"))
+    for metric in ("balanced-accuracy", "f1-macro"):
+        one = line(found, metric)
+        assert (one.low, one.high) == (0, 0) and one.a.low is None and one.b.low is None
+        assert [test.p for test in one.tests] == [1]
+
+
+def test_a_difference_of_a_class_that_draws_lose_has_no_interval_and_says_so(tmp_path: Path) -> None:
+    rare = replace(SMALL, ids=[f"i{n}" for n in range(60)], groups=[f"g{n}" for n in range(60)],
+                   labels=np.array([0] * 58 + [1] * 2))  # fmt: skip
+    found = two(tmp_path, answers(rare, 0.6, 1), answers(rare, 0.7, 2), rare, metrics=("f1-macro",))
+    one = line(found, "f1-macro")
+    assert one.low is None and "too many draws of lesions have no such number" in one.note
