@@ -37,7 +37,7 @@ def build(session: Session, folder: Path, width: int) -> Built:
         Damaged: a stored file that a picture needs differs; the folder is half written.
     """
     from dermae_bench.report.collect import Collector
-    from dermae_bench.report.evidence import write_evidence
+    from dermae_bench.report.evidence_writer import write_evidence
     from dermae_bench.report.export import terminal_table, write
     from dermae_bench.report.listed import write_changed
     from dermae_bench.report.real_pictures import write_real_pictures

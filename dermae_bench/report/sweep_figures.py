@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from dermae_bench.report.charts import (
@@ -25,6 +24,7 @@ from dermae_bench.report.charts import (
 from dermae_bench.report.leaderboard import Boards, MetricColumn, table
 from dermae_bench.report.numbers import direction, places_of, range_text, shown
 from dermae_bench.report.sweep_lines import Curve, Panel, Spot, panels_of
+from dermae_bench.report.sweep_scales import Across, Scale
 from dermae_bench.report.swept import swept
 from dermae_bench.report.words import section_title
 
@@ -45,8 +45,6 @@ ASIDE = 4
 """Pixels between the whiskers of controls, right of the plot."""
 COLOURS = (5, 1, 0, 3, 2, 4)
 """Blue and orange first: they differ for every eye."""
-FAR = 8
-"""Factor between ratios above which their axis is logarithmic."""
 
 
 def sweep_figures(boards: Boards) -> tuple[Picture, ...]:
@@ -67,7 +65,7 @@ def sweep_figures(boards: Boards) -> tuple[Picture, ...]:
 
 
 def _picture(name: str, boards: Boards, section: str, column: MetricColumn, panels: Sequence[Panel]) -> Picture:
-    scale = _Scale.of(panels)
+    scale = Scale.of(panels)
     paths, texts = list[Path](), list[Text]()
     across, looks, dashes = min(2, len(panels)), _looks(panels), _dashes(panels)
     names = max(len(panel.curves) + len(panel.levels) for panel in panels)
@@ -109,7 +107,7 @@ def _dashes(panels: Sequence[Panel]) -> dict[str, str]:
     return {name: CONTROLS[number % len(CONTROLS)] for number, name in enumerate(names)}
 
 
-def _caption(boards: Boards, panels: Sequence[Panel], scale: _Scale) -> Iterator[str]:
+def _caption(boards: Boards, panels: Sequence[Panel], scale: Scale) -> Iterator[str]:
     spots = [spot for panel in panels for curve in panel.curves for spot in curve.spots]
     yield "Mean over seeds; a point with no number is a gap."
     if any(spot.cell.low is not None for spot in spots):
@@ -130,65 +128,15 @@ def _caption(boards: Boards, panels: Sequence[Panel], scale: _Scale) -> Iterator
         yield "Hollow: apart from the ranking, of another identity; not to be compared with the others."
 
 
-class _Scale:
-    """The values that all panels of a picture span."""
-
-    def __init__(self, low: float, high: float, floor_below: bool, floor_above: bool) -> None:
-        self.low, self.high = low, high
-        self.floor_below, self.floor_above = floor_below, floor_above
-
-    @classmethod
-    def of(cls, panels: Sequence[Panel]) -> _Scale:
-        cells = [spot.cell for panel in panels for curve in panel.curves for spot in curve.spots]
-        cells += [level.cell for panel in panels for level in panel.levels if not level.floor]
-        ends = [end for cell in cells if cell.value is not None for end in (cell.value, cell.low, cell.high)]
-        values = [end for end in ends if end is not None]
-        low, high = min(values), max(values)
-        span = (high - low) or abs(high) or 1.0
-        floors = [level.cell.value for panel in panels for level in panel.levels if level.floor]
-        floor = next((value for value in floors if value is not None), None)
-        below = floor is not None and floor < low - 1.5 * span
-        above = floor is not None and floor > high + 1.5 * span
-        if floor is not None and not below and not above:
-            low, high = min(low, floor), max(high, floor)
-            span = (high - low) or span
-        return cls(low - 0.05 * span, high + 0.05 * span, below, above)
-
-
-class _Across:
-    """The horizontal axis of one panel: linear, or logarithmic with 0 a step to the left of the least ratio."""
-
-    def __init__(self, panel: Panel) -> None:
-        self.values = sorted({spot.x for curve in panel.curves for spot in curve.spots})
-        positive = [value for value in self.values if value > 0]
-        self.log = len(positive) > 1 and positive[-1] / positive[0] > FAR
-        self._zero = math.log2(positive[0]) - 1 if positive else 0.0
-        places = [self.place(value) for value in self.values]
-        self.low, self.high = min(places), max(places)
-        if self.low == self.high:
-            self.low, self.high = self.low - 1, self.high + 1
-
-    def place(self, value: float) -> float:
-        if not self.log:
-            return value
-        return math.log2(value) if value > 0 else self._zero
-
-    def title(self, panel: Panel) -> str:
-        what = "generated images, no real ones" if panel.alone else "generated images per real one"
-        if not self.log:
-            return what
-        return f"{what} (logarithmic{', but 0' if self.values[0] == 0 else ''})"
-
-
 def _panel(
     panel: Panel,
     looks: Sequence[int],
     dashes: Mapping[str, str],
-    scale: _Scale,
+    scale: Scale,
     at: tuple[float, float],
     column: MetricColumn,
 ) -> tuple[list[Path], list[Text]]:
-    across = _Across(panel)
+    across = Across(panel)
     left, top, width, height = at[0] + PLOT[0], at[1] + PLOT[1], PLOT[2], PLOT[3]
     # the outermost points stand off the borders, and so do their whiskers
     margin = 0.04 * (across.high - across.low)
@@ -225,7 +173,7 @@ def _panel(
     return paths + more, texts + words
 
 
-def _axes(frame: Frame, across: _Across, panel: Panel, column: MetricColumn) -> tuple[list[Path], list[Text]]:
+def _axes(frame: Frame, across: Across, panel: Panel, column: MetricColumn) -> tuple[list[Path], list[Text]]:
     heights = round_steps(frame.y_low, frame.y_high)
     paths = [Path(d=polyline([(frame.left, frame.y(v)), (frame.right, frame.y(v))]), css="rule") for v in heights]
     texts = [
@@ -248,7 +196,7 @@ def _axes(frame: Frame, across: _Across, panel: Panel, column: MetricColumn) -> 
 
 
 def _curve(
-    curve: Curve, number: int, frame: Frame, across: _Across, shift: float
+    curve: Curve, number: int, frame: Frame, across: Across, shift: float
 ) -> tuple[list[Path], tuple[float, float] | None]:
     """Its paths, and where its last point lies; None where it has no number."""
     dash = ("", " dashed", " dotted")[number // 6 % 3]

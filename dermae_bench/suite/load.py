@@ -15,7 +15,8 @@ from dermae_bench.plugin.params import build, schema_of
 from dermae_bench.suite.behind import extractor_findings, judge_findings
 from dermae_bench.suite.circles import circle_findings
 from dermae_bench.suite.extent import extent_findings
-from dermae_bench.suite.lineage import Tasks, lineage_findings, task_findings
+from dermae_bench.suite.lineage import Tasks
+from dermae_bench.suite.lineage_findings import lineage_findings, task_findings
 from dermae_bench.suite.merge import with_preset, with_setting
 from dermae_bench.suite.names import NAME, name_findings
 from dermae_bench.suite.places import specs

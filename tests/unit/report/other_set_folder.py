@@ -18,7 +18,7 @@ from dermae_bench.execute.stages.common import Table
 from dermae_bench.plugin.data import Example, Task
 from dermae_bench.plugin.splits import summarise
 from dermae_bench.report.collect import Collector
-from dermae_bench.report.evidence import write_evidence
+from dermae_bench.report.evidence_writer import write_evidence
 from dermae_bench.report.export import write
 from dermae_bench.report.verify.digests import write_digests
 from dermae_bench.suite.parts import Cell, RowPlan

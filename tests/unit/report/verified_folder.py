@@ -18,7 +18,7 @@ from dermae_bench.plugin.loading import load_plugin
 from dermae_bench.plugin.params import build
 from dermae_bench.plugin.splits import summarise
 from dermae_bench.report.collect import Collector
-from dermae_bench.report.evidence import write_evidence
+from dermae_bench.report.evidence_writer import write_evidence
 from dermae_bench.report.export import write
 from dermae_bench.report.verify.digests import write_digests
 from dermae_bench.store.artifacts import Store
