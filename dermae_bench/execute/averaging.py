@@ -9,38 +9,46 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+RUNNING = frozenset({"running_mean", "running_var"})
+"""What torch and timm call the statistics of a normalisation."""
+
 
 class Average:
-    """An exponential moving average of parameters; without a decay it is empty and does nothing.
+    """An exponential moving average of a model; without a decay it is empty and does nothing.
 
     Parameters are averaged from the first step of an optimiser that holds them: a part of a model that waits for its
-    turn must not be averaged with a long past of its random start. Buffers (statistics of batch normalisation) are not
-    averaged.
+    turn must not be averaged with a long past of its random start. Running statistics (of batch normalisation) go with
+    the parameters of their module: averaged weights need the statistics of averaged weights. Other buffers stay what
+    they are after the last step, e.g. the unit vectors of spectral norms, whose average has another length.
 
     Args:
-        parameters: what is averaged.
+        model: what is averaged.
         decay: weight of the past in each update, in 0..1; None for no average.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], decay: float | None) -> None:
-        self.parameters = list(parameters)
+    def __init__(self, model: nn.Module, decay: float | None) -> None:
+        parameters = list(model.parameters())
+        buffers = list(_statistics(model))
+        self.tensors: list[Tensor] = [*parameters, *(buffer for buffer, _ in buffers)]
+        self._company = [frozenset({id(p)}) for p in parameters] + [company for _, company in buffers]
+        """Of each tensor: the parameters (by id) whose optimiser it follows."""
         self.decay = decay
         self.values: list[Tensor] = []
         self.began: list[int | None] = []
         """Step at which each optimiser was first used; None for one that still waits."""
         self._holders: list[tuple[tuple[int, ...], list[int]]] = []
-        """(optimisers, parameters that these hold and no other does), by their numbers."""
+        """(optimisers, tensors that follow these and no other), by their numbers."""
 
     def start(self, optimizers: Sequence[Optimizer]) -> None:
         """Begin at the weights as they are."""
         self.began = [None] * len(optimizers)
         if self.decay is None:
             return
-        self.values = [p.detach().clone() for p in self.parameters]
+        self.values = [tensor.detach().clone() for tensor in self.tensors]
         held = [{id(p) for group in optimizer.param_groups for p in group["params"]} for optimizer in optimizers]
         alike: dict[tuple[int, ...], list[int]] = {}
-        for place, parameter in enumerate(self.parameters):
-            holders = tuple(number for number, ids in enumerate(held) if id(parameter) in ids)
+        for place, company in enumerate(self._company):
+            holders = tuple(number for number, ids in enumerate(held) if not company.isdisjoint(ids))
             alike.setdefault(holders, []).append(place)
         self._holders = list(alike.items())
 
@@ -63,15 +71,15 @@ class Average:
             # warm-up (as in diffusers' EMAModel): a young average must not remember the random start
             decay = min(self.decay, (1 + step - since) / (10 + step - since))
             values = [self.values[place] for place in places]
-            torch._foreach_lerp_(values, [self.parameters[place].detach() for place in places], 1 - decay)
+            torch._foreach_lerp_(values, [self.tensors[place].detach() for place in places], 1 - decay)
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
-        """Swap the averages into the parameters, and the trained weights back."""
+        """Swap the averages into the model, and the trained weights back."""
         if not self.values:
             yield
             return
-        trained = [p.detach().clone() for p in self.parameters]
+        trained = [tensor.detach().clone() for tensor in self.tensors]
         self._put(self.values)
         try:
             yield
@@ -80,7 +88,24 @@ class Average:
 
     @torch.no_grad()
     def _put(self, tensors: Sequence[Tensor]) -> None:
-        for parameter, tensor in zip(self.parameters, tensors, strict=True):
-            parameter.copy_(tensor)
+        for own, tensor in zip(self.tensors, tensors, strict=True):
+            own.copy_(tensor)
         # autocast keeps bf16 copies of weights, which it would go on using
         torch.clear_autocast_cache()
+
+
+def _statistics(model: nn.Module) -> Iterator[tuple[Tensor, frozenset[int]]]:
+    """Running statistics, each with the parameters (by id) of its module.
+
+    A module without parameters (normalisation that is not affine) stands with the next one around it that has some.
+    """
+    modules = dict(model.named_modules())
+    for name, buffer in model.named_buffers():
+        place, _, own = name.rpartition(".")
+        if own not in RUNNING:
+            continue
+        company = frozenset(id(p) for p in modules[place].parameters())
+        while place and not company:
+            place = place.rpartition(".")[0]
+            company = frozenset(id(p) for p in modules[place].parameters())
+        yield buffer, company

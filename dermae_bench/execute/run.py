@@ -73,7 +73,7 @@ class FitRun:
         self._stop = stop
         self._optimizers: tuple[Optimizer, ...] = ()
         self._parameters = [p for p in model.parameters()]
-        self._average = Average(self._parameters, budget.ema)
+        self._average = Average(model, budget.ema)
         self._best_state: dict[str, Tensor] | None = None
         self._step = 0
         self._pending: dict[str, Tensor | float] = {}

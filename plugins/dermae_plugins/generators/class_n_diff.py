@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
@@ -18,6 +19,7 @@ from dermae_plugins.parts.latent_net import (
     losses,
     net_optimizer,
     set_net_rate,
+    still,
 )
 from dermae_plugins.parts.transformer_diffusion import Guess, TransformerDiffusion, TransformerDiffusionConfig
 
@@ -137,7 +139,10 @@ class ClassNDiff(TransformerDiffusion, api.Joint):
         shown = gated.to(x0.device) & (guess.t < config.gate_until * config.timesteps)
         mask = shown.view(-1, 1, 1, 1)
         seen = torch.where(mask, x0_hat.detach(), x0).requires_grad_(linked)
-        each = losses(self.classifier, seen, labels)
+        # what the classifier does not learn from, its running statistics do not take in either
+        aside = config.learns_from == "clean" and not due
+        with still(self.classifier) if aside else contextlib.nullcontext():
+            each = losses(self.classifier, seen, labels)
         loss = each.mean()
         run.log(classification=loss, gamma=gamma, gated=shown.float().mean())
         passed_on = None

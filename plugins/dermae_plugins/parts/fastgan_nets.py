@@ -66,7 +66,7 @@ class Painter(nn.Module):
         self.classes = nn.Embedding(classes, latent)
         self.begin = nn.Sequential(
             _normalised(nn.ConvTranspose2d(latent, 2 * widths[0], start, bias=False)),
-            AveragedNorm(2 * widths[0]),
+            nn.BatchNorm2d(2 * widths[0]),
             nn.GLU(dim=1),
         )
         self.ups = nn.ModuleList(
@@ -144,7 +144,7 @@ class Decoder(nn.Module):
     def __init__(self, inside: int, width: int, doublings: int) -> None:
         super().__init__()
         widths = [inside, *(_wide(width, factor) for factor in (2, 1, 1, 0.5)[:doublings])]
-        self.ups = nn.Sequential(*(Up(a, b, norm=nn.BatchNorm2d) for a, b in pairwise(widths)))
+        self.ups = nn.Sequential(*(Up(a, b) for a, b in pairwise(widths)))
         self.end = _convolution(widths[-1], 3, 3)
         self.apply(_scaled)
 
@@ -153,27 +153,12 @@ class Decoder(nn.Module):
         return redrawn
 
 
-class AveragedNorm(nn.BatchNorm2d):
-    """Batch norm whose running statistics are parameters that nobody trains.
-
-    Averaged weights need the statistics of averaged weights. A moving average is taken of parameters and not of
-    buffers, so as parameters the statistics are averaged over the same steps as the weights that they belong to.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__(width)
-        for name in ("running_mean", "running_var"):
-            value = getattr(self, name)
-            delattr(self, name)
-            self.register_parameter(name, nn.Parameter(value, requires_grad=False))
-
-
 class Up(nn.Sequential):
     """Twice the side: nearest neighbours, convolution, norm, gated linear unit."""
 
-    def __init__(self, inside: int, outside: int, norm: type[nn.BatchNorm2d] = AveragedNorm) -> None:
-        layers = [nn.Upsample(scale_factor=2), _convolution(inside, 2 * outside, 3), norm(2 * outside), nn.GLU(dim=1)]
-        super().__init__(*layers)
+    def __init__(self, inside: int, outside: int) -> None:
+        layers = [nn.Upsample(scale_factor=2), _convolution(inside, 2 * outside, 3), nn.BatchNorm2d(2 * outside)]
+        super().__init__(*layers, nn.GLU(dim=1))
 
 
 class GrainyUp(nn.Module):
@@ -182,7 +167,7 @@ class GrainyUp(nn.Module):
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
         self.convolutions = nn.ModuleList(_convolution(width, 2 * outside, 3) for width in (inside, outside))
-        self.norms = nn.ModuleList(AveragedNorm(2 * outside) for _ in range(2))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(2 * outside) for _ in range(2))
         self.strengths = nn.Parameter(torch.zeros(2))
 
     def forward(self, drawn: Tensor, grain: Tensor) -> Tensor:

@@ -42,7 +42,8 @@ class GatingConfig:
     steps; a lower share keeps them in range."""
     learns_from: Literal["both", "clean"] = "both"
     """Latents that the classifier itself is trained on: clean and denoised ones (the paper's text), or clean ones
-    alone, so that denoised ones train only the diffusion (the released code)."""
+    alone, so that denoised ones train only the diffusion (the released code). A batch of both (`gate_by: image`) passes
+    as one, and its normalisation sees both."""
 
     def gamma_at(self, progress: float) -> float:
         """Gamma at this share of the budget, 0 <= progress < 1."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -111,6 +112,19 @@ def losses(net: LatentNet, x0: Tensor, labels: Tensor) -> Tensor:
     with own_draws("classifier", x0.device):
         logits = net(x0)
     return F.cross_entropy(logits.float(), labels, reduction="none")
+
+
+@contextlib.contextmanager
+def still(net: nn.Module) -> Iterator[None]:
+    """Inside, normalisations in training mode take the statistics of their batch and leave the running ones alone."""
+    norms = [module for module in net.modules() if getattr(module, "track_running_stats", False)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 @torch.no_grad()

@@ -22,8 +22,11 @@ from fits import (
     fit,
     images,
 )
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from dermae_bench.errors import InvalidOutput
+from dermae_bench.execute.averaging import Average
 from dermae_bench.execute.checkpoints import Checkpoints
 from dermae_bench.execute.run import BudgetOf
 
@@ -37,10 +40,13 @@ def test_with_an_average_the_average_is_the_artifact(tmp_path: Path) -> None:
     model, run = fit(Plain, tmp_path, BUDGET)
     artifact = run.artifact()
     assert not torch.equal(artifact["last.weight"], model.last.weight)
-    for (name, _), value in zip(model.named_parameters(), run._average.values, strict=True):
+    statistics = ("norm.running_mean", "norm.running_var")
+    averaged = [*(name for name, _ in model.named_parameters()), *statistics]
+    for name, value in zip(averaged, run._average.values, strict=True):
         assert torch.equal(artifact[name], value)
-    # statistics of batch norm are no parameters: the last ones stand
-    assert torch.equal(artifact["norm.running_mean"], model.norm.running_mean)
+        assert not torch.equal(value, model.state_dict()[name])
+    # how many batches were seen is no average
+    assert artifact["norm.num_batches_tracked"] == model.norm.num_batches_tracked
     with run._average.inside():
         assert torch.equal(model.last.weight, artifact["last.weight"])
     assert not torch.equal(artifact["last.weight"], model.last.weight)
@@ -156,3 +162,31 @@ def test_frozen_modules_are_neither_saved_nor_averaged(tmp_path: Path) -> None:
     assert found is not None
     assert not any("helper" in name for name in found.tensors)
     assert not model.helper.training
+
+
+def test_statistics_follow_the_weights_of_their_module_and_spectral_norms_are_left() -> None:
+    torch.manual_seed(0)
+    early = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4, affine=False))
+    late = nn.Sequential(spectral_norm(nn.Linear(4, 4)), nn.BatchNorm1d(4))
+    model = nn.ModuleDict({"early": early, "late": late})
+    first, second = (torch.optim.SGD(part.parameters(), lr=0.1) for part in (early, late))
+    average = Average(model, 0.5)
+    average.start([first, second])
+    means = []
+    for step in range(4):
+        model["late"](model["early"](torch.randn(8, 3)))
+        average.stepped(0, step)
+        if step >= 2:
+            average.stepped(1, step)
+        average.update(step)
+        means.append([part[1].running_mean.clone() for part in (early, late)])
+    side = late[0].parametrizations.weight[0]._u.clone()
+    with average.inside():
+        found = [part[1].running_mean.clone() for part in (early, late)]
+        assert torch.equal(late[0].parametrizations.weight[0]._u, side)
+    for part, since in ((0, 0), (1, 2)):
+        expected = torch.zeros(4)
+        for step in range(since, 4):
+            expected = expected.lerp(means[step][part], 1 - min(0.5, (1 + step - since) / (10 + step - since)))
+        torch.testing.assert_close(found[part], expected)
+        assert not torch.equal(found[part], means[-1][part])

@@ -179,6 +179,17 @@ def test_a_classifier_of_clean_latents_alone_learns_from_no_other() -> None:
     assert all(torch.equal(weights[name], fresh[name]) for name in fresh)
 
 
+def test_what_the_classifier_does_not_learn_from_leaves_its_statistics_alone() -> None:
+    normed = {**NET, "arch": "test_resnet"}
+    fresh = make(ClassNDiff, {"classifier": normed}).classifier
+    for learns_from in ("clean", "both"):
+        net = judged(gamma=1.0, classifier=normed, learns_from=learns_from)[0].classifier
+        kept = [torch.equal(v, net.get_buffer(name)) for name, v in fresh.named_buffers() if "running" in name]
+        assert len(kept) > 2
+        assert all(kept) if learns_from == "clean" else not any(kept)
+        assert all(norm.track_running_stats for norm in net.modules() if isinstance(norm, torch.nn.BatchNorm2d))
+
+
 @pytest.mark.parametrize("half", ["transformer", "classifier"])
 def test_a_pass_of_either_half_shifts_no_other_draw(half: str) -> None:
     model = make(ClassNDiff, {"classifier": {**NET, "dropout": 0.5}})
