@@ -29,7 +29,12 @@ class FiniteRange(click.FloatRange):
 SUITE_FLAGS = [
     flag("--preset", env="PRESET", metavar="NAME", help="Merge this preset of the suite over it."),
     flag(
-        "--set", "sets", env="SET", multiple=True, metavar="A.B=C", help="Replace one value of the suite; repeatable."
+        "--set",
+        "sets",
+        env="SET",
+        multiple=True,
+        metavar="A.B=C",
+        help="Replace one value of the suite; repeatable. `null` takes an entry out of a section of names.",
     ),
 ]
 

@@ -63,8 +63,9 @@ def plugins_check(names: Sequence[str], plugins_dir: Path | None, timeout: float
 @click.argument("kind", type=click.Choice(["generator", "classifier"]))
 @click.argument("name")
 @click.option("--into", type=click.Path(path_type=Path), default=Path(), help="Folder to put the new project into.")
-def plugins_new(kind: str, name: str, into: Path) -> int:
+@click.option("--conditional", is_flag=True, help="Write a generator that draws the classes of a task.")
+def plugins_new(kind: str, name: str, into: Path, conditional: bool) -> int:
     """Write a new plugin project: one class, its entry point and its test."""
     from dermae_bench.commands.plugin_new import new_plugin
 
-    return new_plugin(kind, name, into)
+    return new_plugin(kind, name, into, conditional)

@@ -38,7 +38,7 @@ def test_conformance() -> None:
 
 README = """# {name}
 
-A {kind} for dermae-bench. `pip install -e .`, then use `plugin: {name}` in a suite;
+A {kind} for dermae-bench. `pip install -e .`, then use `plugin: {name}`{beside} in a suite;
 `dermae-bench plugins check {name}` runs the conformance kit.
 """
 
@@ -54,7 +54,7 @@ from dermae_bench.api import cosine, from_uint8, hookimpl, schedule, to_uint8
 
 
 class {cls}(Generator):
-    """Independent pixels: a lower bound for any generator."""
+    """Independent pixels{of_what}: a lower bound for any {sort}generator."""
 
     @dataclass(frozen=True, kw_only=True)
     class Config:
@@ -62,31 +62,73 @@ class {cls}(Generator):
         """Learning rate of Adam."""
 
     tiny = {{"lr": 0.1}}
+{declared}
 
     def __init__(self, config, task):
         super().__init__(config, task)
-        self.mean = nn.Parameter(torch.zeros(3, task.image_size, task.image_size))
-        self.spread = nn.Parameter(torch.zeros(3, task.image_size, task.image_size))
+        shape = ({classes}3, task.image_size, task.image_size)
+        self.mean = nn.Parameter(torch.zeros(shape))
+        self.spread = nn.Parameter(torch.zeros(shape))
 
     def fit(self, train: ImageSet, run: Run) -> None:
         optimizer = torch.optim.Adam(self.parameters(), lr=self.config.lr)
         run.optimizers(optimizer)
         for batch in run.batches(train):
             schedule(optimizer, cosine(run.progress))
-            distance = (from_uint8(batch.images) - self.mean) / self.spread.exp()
-            run.step((0.5 * distance.square() + self.spread).mean(), optimizer)
+{learnt}
+            distance = (from_uint8(batch.images) - mean) / spread.exp()
+            run.step((0.5 * distance.square() + spread).mean(), optimizer)
 
     def sample(self, conditions: Conditions, sampling, noise: Noise) -> Tensor:
-        return to_uint8(self.mean + self.spread.exp() * noise.normal(self.mean.shape))
+{asked}
+        return to_uint8(mean + spread.exp() * noise.normal({size}))
 
     def cost(self, of, sampling=None):
-        yield CostUnit(nn.Identity(), (self.mean[None],))
+        # what ONE image costs; guidance takes a network twice: yield it with twice the calls
+        yield CostUnit(nn.Identity(), (self.mean{first},))
 
 
 @hookimpl
 def dermae_generators():
     return {{"{name}": {cls}}}
 '''
+
+UNCONDITIONAL = {
+    "beside": "",
+    "of_what": "",
+    "sort": "",
+    "declared": """\
+    # True for one that draws classes, with the labels read at the two lines below; a suite then names its `task`:
+    # `dermae-bench plugins new generator NAME --conditional` writes such a one
+    conditional = False""",
+    "classes": "",
+    "learnt": """\
+            # a conditional generator reads batch.labels here: int64 (B,), places in self.task.classes
+            mean, spread = self.mean, self.spread""",
+    "asked": """\
+        # a conditional generator reads conditions.labels here: int64 (B,), the class that each image shall show
+        mean, spread = self.mean, self.spread""",
+    "size": "mean.shape",
+    "first": "[None]",
+}
+CONDITIONAL = {
+    "beside": " with a `task:`",
+    "of_what": " of a class",
+    "sort": "conditional ",
+    "declared": """\
+    # it is told classes: a suite must name its `task`, and may ask for so many images `per_class`
+    conditional = True""",
+    "classes": "len(task.classes), ",
+    "learnt": """\
+            # int64 (B,), places in self.task.classes; for guidance, replace some by a class more that means "any"
+            mean, spread = self.mean[batch.labels], self.spread[batch.labels]""",
+    "asked": """\
+        # int64 (B,), the class that each image shall show
+        mean, spread = self.mean[conditions.labels], self.spread[conditions.labels]""",
+    "size": "mean.shape[1:]",
+    "first": "[:1]",
+}
+"""What the template says where it is told classes, and where it is not."""
 
 CLASSIFIER = '''"""{name}: a linear classifier on coarse colours (replace this by your idea)."""
 
@@ -134,8 +176,14 @@ def dermae_classifiers():
 '''
 
 
-def new_plugin(kind: str, name: str, into: Path) -> int:
-    """Write the project `into/name`: pyproject, module, test, README."""
+def new_plugin(kind: str, name: str, into: Path, conditional: bool = False) -> int:
+    """Write the project `into/name`: pyproject, module, test, README.
+
+    Args:
+        conditional: write a generator that is told classes.
+    """
+    if conditional and kind != "generator":
+        raise UserError(f"a {kind} is not conditional", hint="leave --conditional out, or write a generator")
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise UserError(f"{name!r} is no plugin name", hint="use lower-case words joined by '-', e.g. my-gan")
     folder = into / name
@@ -146,6 +194,7 @@ def new_plugin(kind: str, name: str, into: Path) -> int:
         "kind": kind,
         "module": name.replace("-", "_"),
         "cls": "".join(w.title() for w in name.split("-")),
+        **(CONDITIONAL if conditional else UNCONDITIONAL),
     }
     source = GENERATOR if kind == "generator" else CLASSIFIER
     write_text(folder / "pyproject.toml", PYPROJECT.format(**words))

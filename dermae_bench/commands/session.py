@@ -17,7 +17,7 @@ from dermae_bench.commands.absent import refusal, told
 from dermae_bench.commands.printing import echo
 from dermae_bench.commands.publishing import LONGEST_REASON, Session, publish
 from dermae_bench.commands.tasks import Tasks
-from dermae_bench.errors import FAILED, OK, DataMissing, StorageError, UserError, brief
+from dermae_bench.errors import FAILED, OK, DataMissing, PluginError, StorageError, UserError, brief
 from dermae_bench.execute.choices import matches
 from dermae_bench.execute.executor import Executor, Options, Outcome, select
 from dermae_bench.execute.observers import observers
@@ -65,7 +65,16 @@ def open_session(
     contents = Contents(catalog.cache / "contents.json")
     tasks = Tasks(catalog, contents)
     loaded = load_suite(suite, catalog=catalog, tasks_of=tasks, preset=preset, sets=sets, file_digest=contents.file)
-    refuse(loaded, data_findings(loaded.resolved, catalog, tasks.found, tasks.attributes, tasks.counts))
+    findings = list(data_findings(loaded.resolved, catalog, tasks.found, tasks.attributes, tasks.counts))
+    others = {}
+    for other, entry in loaded.resolved["evaluate_on"].items():
+        others[other] = asked = Tasks(catalog, contents)
+        try:
+            asked(entry["plugin"], entry["params"])
+        except PluginError as error:
+            findings.append(Finding(("evaluate_on", other, "plugin"), error.message, error.hint))
+    asked_others = {other: (asked.found, asked.attributes) for other, asked in others.items()}
+    refuse(loaded, [*findings, *other_findings(loaded.resolved, tasks.found, asked_others)])
     unpublished = []
     if loaded.suite.reference is not None:
         reference = Path(loaded.suite.reference)
@@ -74,12 +83,6 @@ def open_session(
             reference_rows(reference)
         except DataMissing as error:
             unpublished.append(Missing(error.message, absolute(loaded.suite.reference)))
-    others = {}
-    for other, entry in loaded.resolved["evaluate_on"].items():
-        others[other] = asked = Tasks(catalog, contents)
-        asked(entry["plugin"], entry["params"])
-    asked_others = {other: (asked.found, asked.attributes) for other, asked in others.items()}
-    refuse(loaded, other_findings(loaded.resolved, tasks.found, asked_others))
     every: dict[tuple[str, ...], Tasks] = {("dataset",): tasks}
     every |= {("evaluate_on", other): asked for other, asked in others.items()}
     known = {other: asked.found for other, asked in others.items() if asked.found is not None}

@@ -1,7 +1,8 @@
 """Which files a plugin is made of, found by reading them: nothing is imported, nothing is run.
 
-The digest of a plugin is that of its module and of everything it imports inside its own package, parents
-included, since they run too. Third parties are named, so that their versions can stand beside it in a key.
+The digest of a plugin is that of its module and of everything it imports inside its own package or inside the
+shipped one, parents included, since they run too. Third parties are named, so that their versions can stand beside it
+in a key.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from dermae_bench.errors import DataMissing, PluginError
 
 HARNESS = "dermae_bench"
 BUILTIN = "dermae_bench.builtin"
+SHIPPED = "dermae_plugins"
+"""Plugins that come with the harness, and their parts. Others may build on them, and a version would not tell what
+they were built on: a checkout that is edited keeps its version."""
 LARGEST_SOURCE = 4 << 20
 """Bytes of a source file; the largest of well-known libraries has less than half of that."""
 LARGEST_DATA = 1 << 30
@@ -54,10 +58,11 @@ class _Walk:
     def _find(self, name: str) -> ModuleSpec | None:
         parent, _, _ = name.rpartition(".")
         if not parent:
-            path = [str(self.folder)] if self.folder else None
-            if path is not None:
-                return PathFinder.find_spec(name, path)
-            return next((s for f in sys.meta_path if (s := f.find_spec(name, None, None))), None)
+            found = None
+            if self.folder is None or name == SHIPPED:
+                found = next((s for f in sys.meta_path if (s := f.find_spec(name, None, None))), None)
+            # the installed package comes first, as it does when a plugin of the folder is imported
+            return found if found or self.folder is None else PathFinder.find_spec(name, [str(self.folder)])
         above = self.spec(parent)
         locations = above.submodule_search_locations if above else None
         if locations is None:
@@ -65,12 +70,18 @@ class _Walk:
         # never importlib.util.find_spec(name): it runs the parents, and with them torch
         return next((s for f in sys.meta_path if (s := f.find_spec(name, list(locations), None))), None)
 
-    def inside(self, name: str) -> bool:
+    def inside(self, name: str, package: str) -> bool:
+        """Whether the module `name` that a module of `package` imports is a source of the plugin."""
+        if _within(name, SHIPPED):
+            return True
+        if _within(package, SHIPPED):
+            # a file timm.py beside the plugin is not the timm that the shipped modules import
+            return False
         if self.folder is not None:
             top = name.partition(".")[0]
             # a folder of plugins may be the harness's own checkout
             return top != HARNESS and self.spec(top) is not None
-        return name == self.scope or name.startswith(f"{self.scope}.")
+        return _within(name, self.scope)
 
     def imports(self, name: str, text: bytes, package: str) -> tuple[set[str], set[str]]:
         """Modules of the scope and top-level names of others that the source text imports."""
@@ -79,25 +90,29 @@ class _Walk:
         for node in _imports_that_run(text):
             if isinstance(node, ast.Import):
                 for alias in node.names:
-                    (own if self.inside(alias.name) else others).add(alias.name)
+                    (own if self.inside(alias.name, package) else others).add(alias.name)
                 continue
             base = node.module or ""
             if node.level:
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*above, *([base] if base else [])])
-            if not self.inside(base):
+            if not self.inside(base, package):
                 others.add(base)
                 # `from dermae_bench import builtin` and the like name a module inside the scope from outside it
-                own |= {f"{base}.{a.name}" for a in node.names if self.inside(f"{base}.{a.name}")}
+                own |= {f"{base}.{a.name}" for a in node.names if self.inside(f"{base}.{a.name}", package)}
                 continue
             own.add(base)
             own |= {f"{base}.{a.name}" for a in node.names if a.name != "*" and self.spec(f"{base}.{a.name}")}
         for module in [*own, name]:
             parent = module.rpartition(".")[0]
-            while parent and self.inside(parent):
+            while parent and self.inside(parent, package):
                 own.add(parent)
                 parent = parent.rpartition(".")[0]
         return own - {name}, {other.partition(".")[0] for other in others}
+
+
+def _within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
 
 
 @cache
@@ -132,6 +147,10 @@ def sources_of(module: str, file: Path | None = None) -> Sources:
     while todo:
         name = todo.pop()
         if name in sums:
+            continue
+        if _within(name, SHIPPED) and scope != SHIPPED and walk.spec(name) is None:
+            # it may be imported in a `try`, for the sake of another version; if not, the import tells the line
+            sums[name] = "absent"
             continue
         path, package = _locate(walk, name, file if name == module else None)
         if path is None:

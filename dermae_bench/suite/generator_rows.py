@@ -148,7 +148,9 @@ class GeneratorRows:
         context = replace(seeds, classifier=self.suite.seeds.classifier[0])
         model = self.plan.classifier(metric.classifier, train, task, context)
         predictions = self.classifiers.predict(metric.classifier, model, task, {"split": "test"}, {})
-        facts = {"classifier": metric.classifier, **_apart(protocol)}
+        # the more images it learnt from, the better it is: rows of unlike counts are not one ranking
+        learnt = train.count if isinstance(train, SamplesSpec) else f"all of {train}"
+        facts = {"classifier": metric.classifier, "learnt_from": learnt, **_apart(protocol)}
         rename = {"balanced-accuracy": f"cas[{metric.classifier}]"}
         return self.classifiers.score_predictions(predictions, task, task, rename=rename, facts=facts)
 

@@ -6,17 +6,23 @@ from collections.abc import Iterator, Mapping
 from string import Formatter
 from typing import Any, Literal, Protocol
 
+import yaml
+
 from dermae_bench.plugin.catalog import Card
 from dermae_bench.plugin.checking import Finding, Path, suggestion
 from dermae_bench.suite.lineage import Tasks
 from dermae_bench.suite.measuring import PLANNED, prediction_metrics
 from dermae_bench.suite.parts import names_of
-from dermae_bench.suite.places import chosen_in, entries
+from dermae_bench.suite.places import chosen_in, entries, specs
 
 Attributes = Mapping[str, Literal["number", "text"]]
 """Name -> what its values are."""
 BY_CLASS = "class"
 """In `by:`, the classes of the generator's task."""
+MAPPED = ("task", "classes", "maps", "positive")
+"""Params of a data set whose tasks the user says."""
+SHOWN_LABELS = 6
+"""Labels of an example."""
 
 
 class Cards(Protocol):
@@ -24,6 +30,18 @@ class Cards(Protocol):
 
     def card(self, kind: str, name: str) -> Card:
         """The card of a plugin that is known to be there."""
+
+
+def asks_of_data(suite: Mapping[str, Any]) -> bool:
+    """Whether `data_findings` and `other_findings` may have more to tell of a suite, right or wrong in itself."""
+    metrics = [entry for _, entry in specs(suite, "sample_metrics")]
+    return bool(
+        any(entries(suite, "evaluate_on"))
+        or any(entries(suite, "subgroups"))
+        or any(part.get("count") is not None for _, part in chosen_in(suite))
+        or any(entry.get("by") is not None or entry.get("metric") in PLANNED for entry in metrics)
+        or any(entry.get("template") is not None for _, entry in specs(suite, "captions"))
+    )
 
 
 def data_findings(
@@ -107,10 +125,40 @@ def other_findings(
         if wanted and its is not None and not any(same_question(own, its, task) for task, own in wanted.items()):
             message = f"{name!r} answers no task of this suite with the same classes and the same positive one"
             hint = f"its tasks are {_questions(its)}; those of the suite are {_questions(wanted)}"
+            hint += f"; {_way_out(name, suite['evaluate_on'][name]['params'], its, wanted, tasks or {})}"
             yield Finding(at, message, hint, on_key=True)
         if attributes is not None:
             for number, asked in enumerate(suite["evaluate_on"][name]["subgroups"]):
                 yield from _attribute(asked, (*at, "subgroups", number), attributes)
+
+
+def _way_out(name: str, params: Mapping[str, Any], its: Tasks, wanted: Tasks, own: Tasks) -> str:
+    """What makes a set answer a task of the suite."""
+    out = f"or leave {name!r} out"
+    shared = [task for task, about in own.items() if same_question(about, its, task)]
+    if shared:
+        return f"add {shared[0]!r} to the suite's `tasks`, {out}"
+    if not its or not all(word in params for word in MAPPED):
+        return f"no other task of the suite's own data is the same there: leave {name!r} out"
+    # the first is that of the labels themselves
+    labels = next(iter(its))
+    classes = its[labels]["classes"]
+    for task, about in wanted.items():
+        if sorted(classes) == sorted(about["classes"]):
+            return f"for example params: {_flow({'task': task, 'positive': about['positive']})}, {out}"
+    task = min(wanted, key=lambda asked: len(wanted[asked]["classes"]))
+    answers = dict.fromkeys(classes[:SHOWN_LABELS], "ANSWER")
+    example = {"maps": {task: answers}, "positive": wanted[task]["positive"]}
+    if task == labels:
+        # a map has another name than the task of the labels
+        example = {"task": f"{task}-label", **example}
+    told = f"with one of {', '.join(wanted[task]['classes'])} for the ANSWER of every label"
+    return f"for example params: {_flow(example)}, {told}; {out}"
+
+
+def _flow(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6)
+    return text.strip()
 
 
 def _conditional(suite: Mapping[str, Any]) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from dermae_bench.plugin.params import build, schema_of
 from dermae_bench.suite.behind import extractor_findings, judge_findings
 from dermae_bench.suite.circles import circle_findings
 from dermae_bench.suite.extent import extent_findings
+from dermae_bench.suite.known import asks_of_data
 from dermae_bench.suite.lineage import Tasks
 from dermae_bench.suite.lineage_findings import lineage_findings, task_findings
 from dermae_bench.suite.merge import with_preset, with_setting
@@ -23,7 +24,7 @@ from dermae_bench.suite.places import specs
 from dermae_bench.suite.plugged import Cards, Plugged
 from dermae_bench.suite.resources import resource_findings
 from dermae_bench.suite.spec import RESERVED, Suite
-from dermae_bench.suite.sweeps import Origins
+from dermae_bench.suite.sweeps import Origins, sweeps_of
 from dermae_bench.suite.typed import MOST_PROBLEMS, some, typed
 from dermae_bench.suite.weights import absolute, content_findings, resolve_names, weights_paths
 from dermae_bench.suite.yaml import Node, read_file
@@ -124,7 +125,7 @@ def load_suite(
                 *some(extractor_findings(resolved)),
             ]
         )
-        given = _plug(resolved, catalog, findings)
+        given = _plug(resolved, catalog, findings, origins)
         unopenable = list(_unopenable(given))
         findings += unopenable or list(content_findings(resolved, file_digest))
         if tasks_of is not None and not circles:
@@ -133,8 +134,10 @@ def load_suite(
     findings[told:] = [origins.at_home(finding) for finding in findings[told:]]
     problems += [_problem(merged, finding) for finding in findings]
     if problems:
-        # without its dataset nobody knows the tasks of a suite
+        # without its dataset nobody knows the tasks of a suite; a sweep with mistakes did not become rows; and what the
+        # images can give is asked of a suite that has no mistake in itself
         behind = bool(circles or too_much or any(finding.path[:1] == ("dataset",) for finding in findings))
+        behind = behind or any(sweeps_of(resolved)) or asks_of_data(resolved)
         raise SuiteError(_sorted(problems, [str(path), *(f"--set {setting}" for setting in sets)]), more=behind)
     digest = _digest(base, catalog, resolved, given) if sets else None
     paths = tuple(GivenPath(*entry, absolute(_value_at(resolved, entry[0]))) for entry in given)
@@ -209,13 +212,15 @@ def _preset_problems(root: Node, problems: list[Problem]) -> tuple[str, ...]:
     return tuple(presets.value)
 
 
-def _plug(resolved: dict[str, Any], catalog: Cards | None, findings: list[Finding]) -> list[tuple[At, str, str]]:
+def _plug(
+    resolved: dict[str, Any], catalog: Cards | None, findings: list[Finding], origins: Origins
+) -> list[tuple[At, str, str]]:
     found = [*paths_in(resolved.get("reference"), {"x-path": "file"}, ("reference",)), *weights_paths(resolved)]
     for at, entry in specs(resolved, "captions"):
         found += paths_in(entry.get("file"), {"x-path": "file"}, (*at, "file"))
     if catalog is None:
         return found
-    plugged = Plugged(resolved, catalog)
+    plugged = Plugged(resolved, catalog, origins)
     plugged.settle()
     findings += [*plugged.findings, *resolve_names(resolved, plugged.paths)]
     return found + plugged.paths
@@ -274,8 +279,8 @@ def _sorted(problems: Iterable[Problem], sources: Sequence[str]) -> list[Problem
 def _digest(
     base: Node, catalog: Cards | None, resolved: Mapping[str, Any], given: Sequence[tuple[At, str, str]]
 ) -> str | None:
-    before, _, _ = typed(base)
-    _plug(before, catalog, [])
+    before, _, origins = typed(base)
+    _plug(before, catalog, [], origins)
     old, new = dict(_leaves(before)), dict(_leaves(resolved))
     paths = {at for at, _, _ in given}
     # a path may lead elsewhere; giving one where there was none is another matter

@@ -67,7 +67,8 @@ def with_setting(root: Node, setting: str) -> tuple[Node, list[Problem]]:
     """The root with one `--set a.b=c` applied.
 
     The value is a flow list or mapping or a quoted text in YAML, or else one plain scalar by YAML 1.2. List items are
-    named by their index from 0. Names that hold dots are found before their parts are.
+    named by their index from 0. Names that hold dots are found before their parts are. Null takes an entry out of a
+    section of names, as it does in a preset.
     """
     source = Source(f"--set {setting}", setting)
     path, equals, text = setting.partition("=")
@@ -119,10 +120,14 @@ def _placed(
     held: dict[str, Node] = inner or {}
     count = next((n for n in range(len(words), 0, -1) if ".".join(words[:n]) in held), 1)
     key = ".".join(words[:count])
-    if key not in held and len(words) > count and len(path) == 1 and path[0] in NAMED:
-        # one part of something that is not there is no part: the whole could be given as {...}
-        hint = suggestion(key, held, path[0])
-        return node, source.problem(1, column + 1, f"there is no {key!r} in {path[0]}", hint)
+    if len(path) == 1 and path[0] in NAMED:
+        inside, out = len(words) > count, value.value is None and len(words) == count
+        if key not in held and (inside or out):
+            # one part of something that is not there is no part: the whole could be given as {...}
+            hint = suggestion(key, held, path[0])
+            return node, source.problem(1, column + 1, f"there is no {key!r} in {path[0]}", hint)
+        if out:
+            return _like(node, {name: entry for name, entry in held.items() if name != key}), None
     below = held.get(key) or Node({} if len(words) > count else None, _mark(column), source)
     changed, problem = _placed(below, words[count:], column + len(key) + 1, value, source, (*path, key))
     key_mark = _mark(column) if changed.source is source else below.key_mark

@@ -11,9 +11,10 @@ from dermae_bench.suite.cards import Card as Card
 from dermae_bench.suite.cards import Cards as Cards
 from dermae_bench.suite.given import asked_caption_findings, budget_findings, caption_findings, is_fitted
 from dermae_bench.suite.lookup import NO_OPTIONS, Lookup
-from dermae_bench.suite.measuring import PLANNED, prediction_metrics
+from dermae_bench.suite.measuring import CAS, PLANNED, prediction_metrics
 from dermae_bench.suite.metric_cards import MetricCards, selected
 from dermae_bench.suite.places import samples_in, specs, texts
+from dermae_bench.suite.sweeps import Origins, sweeps_of
 
 _KIND_OF = {
     "generators": "generator",
@@ -29,10 +30,12 @@ class Plugged:
     Args:
         suite: normalised JSON; `params` and `sampling` in it are replaced by checked ones with defaults.
         catalog: where cards come from.
+        origins: which rows its sweeps made.
     """
 
-    def __init__(self, suite: dict[str, Any], catalog: Cards) -> None:
+    def __init__(self, suite: dict[str, Any], catalog: Cards, origins: Origins) -> None:
         self.suite = suite
+        self._origins = origins
         self._lookup = Lookup(catalog)
         self.findings: list[Finding] = self._lookup.findings
         self.paths: list[tuple[Path, str, str]] = self._lookup.paths
@@ -115,12 +118,33 @@ class Plugged:
                     self.findings.append(Finding(place, message, "name another classifier"))
                 elif section == "extractors" and not card.flags.get("features"):
                     self.findings.append(Finding(place, f"{name!r} gives no features", "name another classifier"))
+        unfitted = {name for name, card in classifiers.items() if not is_fitted(card)}
+        for at, entry in specs(self.suite, "sample_metrics"):
+            name = entry.get("classifier")
+            if entry.get("metric") == CAS and isinstance(name, str) and name in unfitted:
+                message = f"{name!r} is not fitted: {CAS} trains it on samples"
+                self.findings.append(Finding((*at, "classifier"), message, "name another classifier"))
+        controls = list(self._controls())
+        for place, name in controls:
+            if name in unfitted:
+                message = f"{name!r} is not fitted: it learns from no images, and cannot be a control"
+                self.findings.append(Finding(place, message, "name a classifier with the budget of what is swept"))
+        told = {place for place, _ in controls}
         for at, row in specs(self.suite, "rows"):
-            for place, name in texts(row.get("classifiers"), (*at, "classifiers")):
-                card = classifiers.get(name)
-                if card is not None and not is_fitted(card) and (row.get("train") != "train" or row.get("point")):
+            trains = row.get("train") != "train" or row.get("point") or row.get("sweep")
+            for place, name in texts(row.get("classifiers"), (*at, "classifiers")) if trains else ():
+                if name in unfitted and place not in told:
                     message = f"{name!r} is not fitted: this row's training set would change nothing"
                     self.findings.append(Finding(place, message, "give it a row of its own: {classifiers: NAME}"))
+
+    def _controls(self) -> Iterator[tuple[Path, str]]:
+        """Controls of sweeps, as rows or, where a sweep has mistakes and became none, as they are written."""
+        for at, row in specs(self.suite, "rows"):
+            number, rows = at[1], self._origins.rows
+            if isinstance(number, int) and number < len(rows) and rows[number][2]:
+                yield from texts(row.get("classifiers"), (*at, "classifiers"))
+        for at, _, sweep in sweeps_of(self.suite):
+            yield from texts(sweep.get("control"), (*at, "sweep", "control"))
 
     def _generator(self, at: Path, entry: dict[str, Any], card: Card) -> None:
         if isinstance(entry.get("sampling"), dict):

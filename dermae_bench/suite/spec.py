@@ -215,7 +215,8 @@ class MetricSpec:
     judge: TeacherSpec | None = None
     """Classifier row that reads generated images, for `class-agreement`."""
     classifier: str | None = None
-    """Name of the classifier that is trained on the generated images and scored on real ones, for `cas`."""
+    """Name of the classifier that is trained on the generated images and scored on real ones, for `cas`. Rows of unlike
+    counts of images are not ranked together; the floor learns from all real images of the split measured against."""
     by: str | SubgroupSpec | None = None
     """`class`, or an attribute of the images: the metric inside each class or subgroup, on the board of subgroups."""
     params: Params = field(default_factory=dict)
@@ -291,7 +292,8 @@ class Suite:
     reference: File | None = None
     """CSV of published rows, shown apart as reported and never ranked with measured ones."""
     presets: Mapping[str, Params] = field(default_factory=dict)
-    """Name -> what `--preset NAME` merges deeply over the file."""
+    """Name -> what `--preset NAME` merges deeply over the file. `null` takes an entry out of a section of names:
+    `evaluate_on: {NAME: null}`."""
 
 
 RESERVED: Mapping[str, tuple[str, ...]] = {

@@ -145,12 +145,19 @@ def _control(suite: Mapping[str, Any], at: Path, row: Mapping[str, Any], sweep: 
             {key: value for key, value in budget.items() if key != "checkpoint"} if isinstance(budget, dict) else None
         )
 
+    def lacks_one(name: str) -> bool:
+        # where the cards are known it is told whether it needs a budget, or is not fitted and can be no control
+        entry = classifiers.get(name)
+        return isinstance(entry, dict) and entry.get("from") is None and entry.get("budget") is None
+
     swept = {name: spent(name) for _, name in texts(row.get("classifiers"), ())}
     for place, name in controls:
         if name not in classifiers:
             yield Finding(place, f"unknown classifier {name!r}", suggestion(name, classifiers, "classifiers"))
         elif name in swept:
             yield Finding(place, f"{name!r} is swept itself", "name a classifier with another augmentation")
-        elif any(found != spent(name) for found in swept.values()):
+        elif lacks_one(name):
+            continue
+        elif any(found != spent(name) for other, found in swept.items() if not lacks_one(other)):
             message = f"{name!r} has another budget than what it is a control of"
             yield Finding(place, message, "give them one budget")

@@ -152,10 +152,13 @@ def test_the_readme_plugin_keeps_its_promises(readme_plugins: Path) -> None:
     assert len([line for line in lines if line]) < 50
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["discs", "small-gan", "denoiser", "small-cnn", "gaussian-bayes", "colour-grid", "sensitivity", "mean-distance"],
-)
+EXAMPLES = [
+    "discs", "small-gan", "class-flow", "huber-flow", "denoiser", "small-cnn", "gaussian-bayes", "colour-grid",
+    "sensitivity", "mean-distance",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_the_examples_keep_their_promises(name: str, tmp_path: Path) -> None:
     assert name in plugins_of(DOCS / "plugins.md", tmp_path)
     check(name, tmp_path)

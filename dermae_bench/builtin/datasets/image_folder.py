@@ -39,7 +39,9 @@ class ImageFolderConfig(SplitChoice):
     root: api.Folder
     """Folder that holds all images; links out of it are followed only into folders given with --data-root."""
     csv: api.File | None = None
-    """CSV with a row an image; none: each sub-folder of `root` is a class and its name the label."""
+    """CSV with a row an image. Columns `path` and `label`; optional `group`, `split` (train, val, test) and `caption`,
+    what `captions: {own: {}}` says of the image; every other column is an attribute. none: each sub-folder of `root` is
+    a class and its name the label."""
     task: str = "diagnosis"
     """Name of the task that the labels answer."""
     classes: tuple[str, ...] = ()

@@ -25,6 +25,12 @@ SHOWN = 10
 ROUNDING = 1e-6
 """How far outside of 0..1 a probability in float32 may lie."""
 
+OTHER_TASK = (
+    "; a file that answers another task: `derive: TASK` beside `params` if this one follows from it, else a preset "
+    "with `tasks: [TASK]`; one that answers both: columns named as the classes, without prefix (docs/external.md)"
+)
+"""Every task of the suite is asked of the file, and the plugin knows no other task than this one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExternalPredictionsConfig:
@@ -121,21 +127,23 @@ class ExternalPredictions(api.GivenAnswers):
         wrong = [] if ids else [f"none of {', '.join(IDS)} is a column; `id` names the column of the images"]
         if len(ids) > 1:
             wrong.append(f"{' and '.join(ids)} are columns; `id` says which holds the images")
+        before = len(wrong)
         if self.config.positive is not None:
             if len(self.task.classes) != 2 or self.task.positive is None:
                 wrong.append(f"`positive` is for tasks of two classes, one of them positive; {self.task.name} is none")
             columns = [self.config.positive]
         else:
             columns = self._class_columns(header, wrong)
+        found = [name for name in columns if name in header]
+        # a file that has some of the classes lacks the others; one that has none or more may answer another task
+        other = len(found) in (0, len(columns)) and (len(wrong) > before or not found)
         wrong += [f"column {name!r} is missing" for name in [*ids, *columns] if name not in header]
         wrong += [f"column {name!r} stands for two classes" for name in columns if columns.count(name) > 1]
         if wrong:
             raise api.DataError(
                 f"{self._name} does not fit the task {self.task.name} ({', '.join(self.task.classes)})",
                 list(dict.fromkeys(wrong)),
-                hint=f"its columns: {', '.join(header)[:300]}"
-                if len(header) > 1
-                else f"it has one column, {header[0][:300]!r}; separate columns by commas",
+                hint=_what_it_has(header) + (OTHER_TASK if other and len(header) > 1 else ""),
             )
         return ids[0], columns
 
@@ -205,6 +213,12 @@ class ExternalPredictions(api.GivenAnswers):
         if single and self.task.classes[0] == self.task.positive:
             scores = scores[:, ::-1]
         return np.ascontiguousarray(scores, dtype=np.float32)
+
+
+def _what_it_has(header: Sequence[str]) -> str:
+    if len(header) == 1:
+        return f"it has one column, {header[0][:300]!r}; separate columns by commas"
+    return f"its columns: {', '.join(header)[:300]}"
 
 
 def _first(names: Sequence[str], most: int) -> list[str]:

@@ -95,6 +95,8 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     unchecked: list[Unchecked] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    other_version: bool = False
+    """Whether some score was made by other sources (of the harness or of a metric) than those that are here."""
 
     def count(self, topic: str, number: int = 1) -> None:
         """So many more things of a topic were compared."""

@@ -59,6 +59,11 @@ def verdict(report: Report) -> str:
             if report.left:
                 told = f"no number that was checked differs, but {_unchecked(report.left)}"
             return f"{found}, all in the store behind it: {told}"
+        if report.other_version:
+            return (
+                f"{found} from what this version makes of its evidence; another version scored it (notes above): only "
+                "with that version can a change of the code be told from a change of the numbers"
+            )
         return f"{found}: its numbers are not what its evidence gives"
     if report.left:
         return f"{report.folder}: inconclusive: nothing differs, but {_unchecked(report.left)}"

@@ -136,10 +136,12 @@ def _tell_versions(score: Score, provenance: Provenance, metrics: Metrics, repor
         then = parts["plugins"].get(asked["metric"])
         if then is not None and metrics.digest(asked["metric"]) != then:
             report.note(f"metric {asked['metric']} has another source here than in the run")
+            report.other_version = True
     here = harness_digests("score")
     changed = sorted(name for name, digest in parts["harness"].items() if here.get(name) != digest)
     if changed:
         report.note(f"the run scored with other versions of: {', '.join(changed)}")
+        report.other_version = True
 
 
 def _json(value: Any) -> Any:

@@ -169,7 +169,33 @@ def test_many_wrong_rows_are_counted(tmp_path: Path) -> None:
 def test_columns_that_do_not_fit_the_task(tmp_path: Path, header: str, params: dict[str, Any], said: str) -> None:
     told = problems(model(tmp_path, f"{header}\n", **params))
     assert told.startswith("scores.csv does not fit the task diagnosis (nv, mel, bcc)\n") and said in told
-    assert told.endswith(f"its columns: {', '.join(header.split(','))}")
+    assert f"\n  its columns: {', '.join(header.split(','))}" in told
+
+
+@pytest.mark.parametrize(
+    ("header", "params", "another"),
+    [
+        ("id,prob.benign,prob.malignant", {}, True),
+        ("id,prob.nv,prob.mel,prob.bcc,prob.benign,prob.malignant", {}, True),
+        ("id,a,b", {"columns": {"benign": "a", "malignant": "b"}}, True),
+        ("id,score", {"positive": "score"}, True),
+        ("id,nv,mel", {}, False),
+        ("file,nv,mel,bcc", {}, False),
+        ("id;nv;mel;bcc", {}, False),
+    ],
+)
+def test_a_file_that_may_answer_another_task_is_told_the_way_out(
+    tmp_path: Path, header: str, params: dict[str, Any], another: bool
+) -> None:
+    told = problems(model(tmp_path, f"{header}\n", **params))
+    assert ("`derive: TASK` beside `params`" in told and "`tasks: [TASK]`" in told) is another
+
+
+def test_one_file_answers_two_tasks_in_columns_named_as_the_classes(tmp_path: Path) -> None:
+    text = "id,prob.nv,prob.mel,prob.bcc,benign,malignant\ni1,.1,.2,.7,.6,.4\ni2,.5,.25,.25,.9,.1\n"
+    for given in (text, text.replace("prob.", "")):
+        assert np.allclose(softmax(model(tmp_path, given).answers(IDS)), EXPECTED, atol=1e-6)
+        assert np.allclose(softmax(model(tmp_path, given, BINARY).answers(IDS)), [[0.1, 0.9], [0.4, 0.6]], atol=1e-6)
 
 
 def test_a_file_that_is_no_table(tmp_path: Path) -> None:

@@ -16,12 +16,22 @@ import pytest
 from asking import ask
 
 from dermae_bench.commands.plugin_check import check_plugins
+from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.plugin.hookspecs import GROUP
 
 
-@pytest.mark.parametrize("kind", ["generator", pytest.param("classifier", marks=pytest.mark.slow)])
-def test_a_new_project_keeps_every_promise(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    answer = ask(capsys, "plugins", "new", kind, "my-own-idea", "--into", tmp_path)
+@pytest.mark.parametrize(
+    ("kind", "flags"),
+    [
+        ("generator", ()),
+        ("generator", ("--conditional",)),
+        pytest.param("classifier", (), marks=pytest.mark.slow),
+    ],
+)
+def test_a_new_project_keeps_every_promise(
+    kind: str, flags: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = ask(capsys, "plugins", "new", kind, "my-own-idea", *flags, "--into", tmp_path)
     assert answer.code == 0
     folder = tmp_path / "my-own-idea"
     assert str(folder) in answer.out
@@ -44,6 +54,28 @@ def test_a_new_project_keeps_every_promise(kind: str, tmp_path: Path, capsys: py
     lines = done.stdout.splitlines()
     assert len(lines) >= 9
     assert all(line.startswith(f"ok    {kind} my-own-idea: ") for line in lines)
+
+
+def test_a_new_generator_says_what_makes_it_conditional(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, flags in (("plain-idea", ()), ("class-idea", ("--conditional",))):
+        assert ask(capsys, "plugins", "new", "generator", name, *flags, "--into", tmp_path).code == 0
+    plain = (tmp_path / "plain-idea" / "plain_idea.py").read_text()
+    comments = " ".join(line.strip() for line in plain.splitlines() if line.strip().startswith("#"))
+    assert "conditional = False" in plain and "`task`" in comments and "--conditional" in comments
+    assert "batch.labels" in comments and "conditions.labels" in comments and "guidance" in comments
+    told = (tmp_path / "class-idea" / "class_idea.py").read_text()
+    assert "self.mean[batch.labels]" in told and "self.mean[conditions.labels]" in told
+    assert "`task:`" in (tmp_path / "class-idea" / "README.md").read_text()
+    for name, conditional in (("plain-idea", False), ("class-idea", True)):
+        card = Catalog(tmp_path / name, tmp_path / "cache").card("generator", name)
+        assert card.flags["conditional"] is conditional
+
+
+def test_only_a_generator_is_conditional(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = ask(capsys, "plugins", "new", "classifier", "my-own-idea", "--conditional", "--into", tmp_path)
+    assert answer.code == 2
+    assert "a classifier is not conditional" in answer.err and "leave --conditional out" in answer.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_names_that_are_no_names_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

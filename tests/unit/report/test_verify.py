@@ -13,7 +13,7 @@ from dermae_bench.errors import UserError
 from dermae_bench.plugin.catalog import Catalog
 from dermae_bench.report.verify.digests import SUMS, write_digests
 from dermae_bench.report.verify.metrics import Metrics
-from dermae_bench.report.verify.render import json_report, terminal_report
+from dermae_bench.report.verify.render import json_report, terminal_report, verdict
 
 unplanned, folder = FIXTURES
 
@@ -71,6 +71,9 @@ def test_another_source_of_a_metric_is_told(good: Path, catalog: Catalog, monkey
     monkeypatch.setattr(Metrics, "digest", lambda self, name: "0" * 16)
     report = check(good, catalog)
     assert report.exit_code == 0 and "metric brier has another source here than in the run" in report.notes
+    assert "what its evidence gives" in verdict(report)
+    report.differs("records", "records.jsonl", "value", 1.0, 2.0)
+    assert "1 difference from what this version makes of its evidence; another version scored it" in verdict(report)
 
 
 def test_a_folder_without_evidence_is_the_users_mistake(tmp_path: Path, catalog: Catalog) -> None:

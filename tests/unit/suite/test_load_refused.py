@@ -105,6 +105,12 @@ BEHIND = "; once mended, what depends on them is checked as well"
         ("dataset.params.image_size=x", True),
         ("image_sets.more=[more]", True),
         (f"seeds={list(range(9000))}", True),
+        ("rows.0={classifiers: cnn, sweep: {samples: guided}}", True),
+        ("subgroups=[[]]", True),
+        ("sample_metrics.0={metric: kid, extractor: lite1, by: age}", True),
+        ("image_sets.some={from: train, count: 5, task: diagnoses}", True),
+        ("evaluate_on.clinic={plugin: phantm}", True),
+        ("captions.said={template: '{age} {label}', words: 3}", True),
     ],
 )
 def test_it_is_told_where_more_may_come_to_light(wrong: str, more: bool) -> None:

@@ -122,6 +122,9 @@ def test_wrong_settings_have_places(setting: str, message: str) -> None:
         ("image_sets.less.0=train", 12, "there is no 'less' in image_sets", "image_sets: more"),
         ("classifiers.vit.params.arch=x", 13, "there is no 'vit' in classifiers", "classifiers: cnn"),
         ("pretrained.start.params.epochs=5", 12, "there is no 'start' in pretrained", "pretrained: none"),
+        ("generators.dpmd=null", 12, "there is no 'dpmd' in generators",
+         "did you mean 'ddpm'? generators: ddpm, guided"),
+        ("evaluate_on.clinic=~", 13, "there is no 'clinic' in evaluate_on", "evaluate_on: none"),
     ],
 )  # fmt: skip
 def test_a_part_of_what_is_not_there_is_told_with_the_names_that_are(
@@ -144,6 +147,34 @@ def test_the_whole_of_what_is_not_there_may_be_set() -> None:
     # and then parts of it
     sets = ["budgets.flow={steps: 5, batch_size: 2}", "budgets.flow.steps=6", "classifiers.cnn.budget=flow"]
     assert load(SMALL, sets=sets).suite.budgets["flow"].steps == 6
+
+
+def test_null_takes_an_entry_out_of_a_section_of_names(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    sets = "{clinic: {plugin: ham10000, params: {root: x}}, a.b: {plugin: ham10000}}"
+    path.write_text(SMALL.read_text() + f"evaluate_on: {sets}\n")
+    whole, changed = load(path), load(path, sets=["evaluate_on.clinic=null"])
+    assert (set(whole.suite.evaluate_on), set(changed.suite.evaluate_on)) == ({"clinic", "a.b"}, {"a.b"})
+    assert settings_digest(changed) is not None
+    none = load(path, sets=["evaluate_on.a.b=null", "evaluate_on.clinic="])
+    assert none.resolved["evaluate_on"] == {}
+    # set again, it is a new one
+    again = load(path, sets=["evaluate_on.clinic=null", "evaluate_on.clinic={plugin: phantom}"])
+    assert again.suite.evaluate_on["clinic"].plugin == "phantom"
+    # what others name is missed
+    assert any("unknown budget 'short'" in told for told in problems(path, sets=["budgets.short=null"]))
+
+
+def test_null_is_a_value_anywhere_else(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_text(SMALL.read_text() + "evaluate_on: {clinic: {plugin: ham10000, params: {root: x}}}\n")
+    changed = load(path, sets=["evaluate_on.clinic.params.root=null", "reference=null"])
+    assert changed.suite.evaluate_on["clinic"].params["root"] is None
+    assert (
+        "evaluate_on.clinic.params=null:1:27: expected a mapping, got null"
+        in problems(path, sets=["evaluate_on.clinic.params=null"])[0]
+    )
+    assert load(path, sets=["description='null'"]).suite.description == "null"
 
 
 def test_settings_that_change_only_paths_add_no_digest(with_presets: Path) -> None:

@@ -111,6 +111,9 @@ def test_cas_learns_from_samples_alone_and_its_floor_from_real_images(plan: Plan
     assert not [s for s in plan.row("ddpm").cells[0].scores if s.work.get("rename")], "ddpm's samples have no labels"
     (floor,) = [s for s in plan.row("real images").cells[0].scores if s.work.get("rename")]
     assert floor.inputs["predictions"].inputs["train"].work["images"] == [{"split": "train"}]
+    # rows of unlike counts do not share an identity
+    count = int(cas.work["facts"]["learnt_from"])
+    assert plan.row("guided").names["n"] == str(count) and floor.work["facts"]["learnt_from"] == "all of train"
 
 
 def test_nobody_is_fitted_on_test_for_a_floor(tmp_path: Path) -> None:

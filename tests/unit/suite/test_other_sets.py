@@ -121,6 +121,41 @@ def test_a_question_is_its_name_its_classes_and_what_is_positive(
         assert finding.hint.startswith(f"its tasks are {its_own}; those of the suite are ")
 
 
+FOLDER = {"plugin": "image-folder", "params": {"task": "labels", "classes": [], "maps": {}, "positive": None}}
+
+EVERY = ", with one of benign, malignant for the ANSWER of every label; or leave 'clinic' out"
+
+
+def labelled(*classes: str, name: str = "labels") -> dict[str, Any]:
+    """The task of labels of a folder of images."""
+    return {name: {"name": name, "classes": list(classes), "positive": None, "parent": None, "mapping": {}}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "its", "asked", "way"),
+    [
+        (FOLDER, labelled("mel", "no", "b c"), ["diagnosis", "malignancy"],
+         "for example params: {maps: {malignancy: {mel: ANSWER, 'no': ANSWER, b c: ANSWER}}, positive: malignant}"
+         + EVERY),
+        (FOLDER, labelled(*"abcdefgh", name="malignancy"), ["malignancy"],
+         "for example params: {task: malignancy-label, maps: {malignancy: {a: ANSWER, b: ANSWER, c: ANSWER, d: ANSWER, "
+          "e: ANSWER, f: ANSWER}}, positive: malignant}" + EVERY),
+        (FOLDER, labelled("malignant", "benign"), ["diagnosis", "malignancy"],
+         "for example params: {task: malignancy, positive: malignant}, or leave 'clinic' out"),
+        (FOLDER, TASKS, [], "add 'diagnosis' to the suite's `tasks`, or leave 'clinic' out"),
+        (OTHER, {**labelled("a", "b"), "malignancy": TASKS["malignancy"]}, ["diagnosis"],
+         "add 'malignancy' to the suite's `tasks`, or leave 'clinic' out"),
+        (OTHER, labelled("a", "b"), ["diagnosis"],
+         "no other task of the suite's own data is the same there: leave 'clinic' out"),
+    ],
+)  # fmt: skip
+def test_it_is_told_how_a_set_answers(entry: Any, its: Any, asked: list[str], way: str) -> None:
+    own = {**TASKS, **labelled("x", "y", "z", "w", name="site")}
+    suite = {"tasks": asked or ["site"], "evaluate_on": {"clinic": {**entry, "subgroups": []}}}
+    (found,) = other_findings(suite, own, {"clinic": (its, None)})
+    assert found.hint is not None and found.hint.endswith(f"; {way}")
+
+
 def test_its_subgroups_are_its_own(tmp_path: Path) -> None:
     age = {"attribute": "age", "bands": [40, 60]}
     suite = brief(subgroups=["sex"], evaluate_on={"other": {**OTHER, "subgroups": ["skin_tone", age]}})
