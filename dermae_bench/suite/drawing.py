@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dermae_bench.errors import UserError
@@ -110,7 +110,13 @@ class Drawing:
         return sum(max(have.values()) - have[name] for name in classes) if have else 0
 
     def _refuse_unseen(self, generator: str) -> None:
-        """Raise if a class asked for by name has no image in `train`: its samples would be noise with a label."""
+        """Raise if a class asked for by name has no image in `train`: its samples would be noise with a label.
+
+        What was made elsewhere has learnt nothing from `train`. Of a part of `train` nobody knows the classes before it
+        is chosen: the stage that draws says the same of it.
+        """
+        if not self.plan.roster.fitted_generator(generator):
+            return
         have = self._train_counts(self.suite.generators[generator].task)
         absent = [name for name, count in have.items() if count == 0]
         if absent:
@@ -159,12 +165,14 @@ class Drawing:
             # images that were made elsewhere are the same under every seed
             seeds = SeedContext(generator=self.suite.seeds.generator[0])
         inputs = {"train": self.plan.generator(name, seeds)} if fitted else {}
+        learnt = _learnt(inputs["train"].work["images"]) if fitted else None
         said = captions_of(self.plan, name, captions)
         words += f",captions={captions}" if captions is not None else ""
         work, hashed, card = self.plan.model("generator", generator.plugin, generator.params, generator.task)
         common = {
             "sampling": self.sampling(name, own),
             **asked,
+            **({} if learnt is None else {"learnt": learnt}),
             "seed": seeds.generator,
             "shard": SHARD,
             "batch": sample_batch(self.plan.image_size),
@@ -187,3 +195,14 @@ class Drawing:
             disk_bytes=amount * 3 * self.plan.image_size**2,
             steps=amount,
         )
+
+
+def _learnt(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What a generator is asked for where it has not learnt from all of `train`: the rest is unknown to it.
+
+    Returns:
+        {"real": parts of real splits, "more": whether it has learnt from generated images, too}; None where it has
+        learnt from all of `train` and nothing else, or from generated images alone.
+    """
+    real = [dict(part) for part in parts if "split" in part]
+    return None if not real or list(parts) == [{"split": "train"}] else {"real": real, "more": len(real) < len(parts)}

@@ -65,13 +65,14 @@ class SamplesSpec:
     samples: str
     """Name of a generator."""
     count: Annotated[int, Between(1)] | None = None
-    """How many; a conditional generator's classes follow the training set's shares."""
+    """How many; a conditional generator's classes follow the shares of what it has learnt from, or of what was made
+    elsewhere."""
     ratio: Annotated[float, Between(0)] | None = None
     """So many for each image of `train`, e.g. 0.5 for half as many; rounded."""
     per_class: Literal["balance"] | Annotated[int, Between(1)] | None = None
     """So many of each class, or `balance`: as many as each class lacks to the most frequent one in `train`."""
     even: bool = False
-    """With `count` or `ratio`: classes in equal numbers, in place of their shares in `train`."""
+    """With `count` or `ratio`: classes in equal numbers, in place of those shares."""
     sampling: Params | None = None
     """Replaces the generator's own `sampling`."""
     captions: str | None = None

@@ -70,7 +70,8 @@ def sweep_findings(suite: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(place, message, "divide the suite into several")
             return
         yield from _by_another_task(suite, sweep, place)
-        if sweep.get("balance") is not None and "all" in listed(sweep, "real_n"):
+        beside_all = "all" in listed(sweep, "real_n") and bool(listed(sweep, "ratio"))
+        if sweep.get("balance") is not None and beside_all:
             message = "classes cannot stand in equal numbers in all of `train`"
             yield Finding((*place, "real_n"), message, "write numbers, or leave `balance` out")
         yield from _small(place, sweep)

@@ -122,7 +122,8 @@ class _Point:
             names.append("train")
         elif real is not None:
             seed = sweep.get("seed") or 0
-            names.append(f"train-{real}{even}" + (f"-seed{seed}" if seed else ""))
+            # the same number of real images in equal classes is another set for every task
+            names.append(f"train-{real}{even}" + (f"-{balance}" if even else "") + (f"-seed{seed}" if seed else ""))
             chosen = {"fraction": None, "count": real, "per_class": None, "task": balance, "seed": seed}
             self.sets.append((names[0], {"from": "train", **chosen}))
         if amount:
@@ -137,9 +138,11 @@ class _Point:
             self.sets.append((name, {"samples": samples, "count": count, "ratio": share, **how}))
         self.train: str | list[str] = names[0] if len(names) == 1 else names
         seed = sweep.get("seed") or 0
-        which = ["in equal classes"] if balance is not None else []
+        which = [f"in equal classes of {balance}"] if balance is not None else []
         which += [f"seed {seed}"] if seed and real not in (None, "all") else []
-        told = [f"captions {captions}"] if isinstance(captions, str) else []
+        # samples alone have no real images that would say it
+        told = which if real is None else []
+        told = [*told, *([f"captions {captions}"] if isinstance(captions, str) else [])]
         told += [_words(sweep.get("sampling")).strip("-")] if isinstance(sweep.get("sampling"), dict) else []
         self.axes = {
             "generator": ", ".join([samples, *told]) if amount else NOBODY,

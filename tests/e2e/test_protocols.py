@@ -1,4 +1,4 @@
-"""A suite with every word of docs/protocols.md, run to its boards, and grown by one ratio."""
+"""Suites with the words of docs/protocols.md, run to their boards; one is grown by one ratio."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
@@ -21,7 +22,7 @@ OTHER = {"images": 120, "seed": 5}
 
 
 def suite_of(folder: Path) -> dict[str, Any]:
-    """Every word once, on phantoms."""
+    """A word of every section of the page, on phantoms."""
     sweep = {"samples": "text", "real_n": [40], "ratio": [0, 0.5], "synthetic_n": [30], "control": "wider"}
     given = {"path": str(folder / "release"), "source": "made up", "corpora": ["ISIC 2019"]}
     answers = {"file": str(folder / "scores.csv"), "scale": "probabilities", "protocol": "zero-shot"}
@@ -81,7 +82,7 @@ def board(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_every_word_runs_to_the_boards(bench: Bench, folder: Path) -> None:
+def test_every_section_runs_to_the_boards(bench: Bench, folder: Path) -> None:
     suite = suite_of(folder)
     ran = bench("run", written(folder, suite), "-j", 2)
     assert ran.code == 0, ran.err
@@ -135,3 +136,87 @@ def test_every_word_runs_to_the_boards(bench: Bench, folder: Path) -> None:
         "predict", "predict", "predict", "sample", "score", "score", "score", "train",
     ]  # fmt: skip
     assert len(board(folder, "classifiers")) == len(classifiers) + 2
+
+
+def drawn(folder: Path) -> dict[str, tuple[dict[str, int], set[str]]]:
+    """Set of samples -> (images of each class, what they were asked for in words)."""
+    found = {}
+    for path in (folder / "results" / "store" / "sample").glob("*/manifest.json"):
+        told = json.loads(path.read_text())
+        said = pq.read_table(path.parent / "table.parquet").to_pydict().get("caption", [])
+        found[told["name"].removeprefix("sample/").removesuffix("/seed=0")] = (told["summary"]["counts"], set(said))
+    return found
+
+
+@pytest.mark.slow
+def test_samples_are_drawn_in_every_way_that_a_suite_can_ask_for(bench: Bench, folder: Path) -> None:
+    """A labelled release in a balanced sweep, as in DermaFlux; and sets that ask for other classes and words."""
+    for i in range(48):
+        place = folder / "labelled" / ("benign", "malignant")[i % 2] / f"{i:02d}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (5 * i, 90, 100)).save(place)
+    examples = Phantom(PhantomConfig(**DATA)).examples()
+    with (folder / "captions.csv").open("w", newline="") as stream:
+        lines = csv.writer(stream)
+        lines.writerow(["id", "caption"])
+        lines.writerows([e.id, f"image {e.id}"] for e in examples)
+    suite = suite_of(folder)
+    text = suite["generators"]["text"]
+    labelled = {"path": str(folder / "labelled"), "source": "made up"}
+    suite |= {
+        "evaluate_on": {},
+        "captions": {**suite["captions"], "own": {}, "written": {"file": str(folder / "captions.csv")}},
+        "generators": {
+            "text": text,
+            "few": {**text, "images": "part", "captions": "written"},
+            "release": {"plugin": "external-images-labelled", "task": "malignancy", "params": labelled},
+        },
+        "image_sets": {
+            **suite["image_sets"],
+            "even": {"samples": "text", "count": 10, "even": True},
+            "own-words": {"samples": "text", "per_class": 4, "captions": "own"},
+            "filled": ["train", {"samples": "text", "per_class": "balance"}],
+            "shares": {"samples": "release", "ratio": 0.1},
+            "of-few": {"samples": "few", "count": 12},
+        },
+        "generator_rows": [{"samples": ["text", "few", "release"], "count": 12, "against": "test"}],
+    }
+    sweep = {"samples": "release", "real_n": [20], "ratio": [0, 1], "synthetic_n": [16], "balance": "malignancy"}
+    sets = ("even", "own-words", "filled", "shares", "of-few")
+    suite["rows"] = [
+        {"classifiers": "net", "sweep": {**sweep, "control": "wider"}},
+        *({"classifiers": "net", "train": name} for name in sets),
+    ]
+    ran = bench("run", written(folder, suite), "-j", 2)
+    assert ran.code == 0, ran.err
+    rows = [row for row in board(folder, "classifiers") if row["kind"] == "measured"]
+    assert all(row["status"] == "ok" and row["accuracy"] for row in rows)
+    assert len(rows) == 3 + 1 + len(sets)
+    swept = {(row["generator"], row["real"], row["ratio"]) for row in rows if row["ratio"]}
+    even = "in equal classes of malignancy"
+    assert swept == {
+        ("none", f"20, {even}", "0"), ("release", f"20, {even}", "1"), (f"release, {even}", "0", "n=16"),
+    }  # fmt: skip
+
+    counts = {"benign": 0, "malignant": 0}
+    for example in examples:
+        if example.split == "train":
+            counts[Phantom.tasks(PhantomConfig(**DATA))[1].mapping[example.label]] += 1
+    found = drawn(folder)
+    train = sum(counts.values())
+    assert counts["benign"] > 2 * counts["malignant"]
+    assert found["release/count=20,even"][0] == {"benign": 10, "malignant": 10}
+    assert found["release/count=16,even"][0] == {"benign": 8, "malignant": 8}
+    assert found["text/count=10,even"][0] == {"benign": 5, "malignant": 5}
+    lacking = {"benign": 0, "malignant": counts["benign"] - counts["malignant"]}
+    assert found["text/per-class=balance"][0] == lacking
+    # half of the release are malignant, of `train` fewer; and of the part that `few` has learnt from, half again
+    assert sum(found[f"release/count={round(0.1 * train)}"][0].values()) == round(0.1 * train)
+    assert abs(found[f"release/count={round(0.1 * train)}"][0]["benign"] - 0.05 * train) <= 1
+    assert found["few/count=12"][0] == {"benign": 6, "malignant": 6}
+    # words: the data set's own, a template's, and those of a file, of the images that `few` has seen
+    own = {e.caption for e in examples if e.split == "train"}
+    assert found["text/per-class=4,captions=own"][1] <= own
+    assert all(said.startswith("a ") and said.endswith(" one") for said in found["text/count=10,even"][1])
+    seen = {f"image {e.id}" for e in examples if e.split == "train"}
+    assert found["few/count=12"][1] <= seen and len(found["few/count=12"][1]) == 12

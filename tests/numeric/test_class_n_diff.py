@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from dermae_plugins.generators.class_n_diff import ClassNDiff
 from dermae_plugins.generators.dit import DiT
 from dermae_plugins.parts.dit import Block, CrossAttention, DiffusionTransformer, TransformerConfig
@@ -24,15 +26,8 @@ from dermae_bench.plugin.flops import count_macs_fvcore, training_macs
 SMALL = {"depth": 2, "width": 16, "heads": 2, "patch": 2}
 EPOCHS = 200_000 * 8 / 57_882
 """Of the paper's 200,000 steps of 8 images over its training set."""
-RISING = {"gating": "rising", "class_weight": 0.2}
-TABLE_I: dict[int, dict[str, Any]] = {
-    # setting 1 has no classifier: it is `dit`, and `latent-classifier` beside it
-    2: {"class_weight": 0.2, "gamma": 0.25, "classifier_from": 0.9276},
-    3: {**RISING, "classifier_every": 3},
-    4: RISING,
-    5: {**RISING, "class_weight": 0.3, "classifier_every": 3},
-}
-"""Settings of Table I as params of `class-n-diff`."""
+SUITE: dict[str, Any] = yaml.safe_load((Path(__file__).parents[2] / "suites" / "class_n_diff.yaml").read_text())
+"""What is given away as the paper's; setting 1 has no classifier: it is `dit`, and `latent-classifier` beside it."""
 
 
 class Latent:
@@ -249,9 +244,49 @@ def test_draws_of_a_part_shift_nobody_on_a_gpu_either() -> None:
 # -- the settings of the paper -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", TABLE_I)
+def of_suite(number: int, preset: str = "paper") -> dict[str, Any]:
+    """Params of a setting, as the suite merges them."""
+    own = SUITE["generators"][f"setting-{number}"]["params"]
+    of_preset = SUITE["presets"][preset].get("generators", {}).get(f"setting-{number}", {}).get("params", {})
+    inside = {**own.get("classifier", {}), **of_preset.get("classifier", {})}
+    return {**own, **of_preset, **({"classifier": inside} if inside else {})}
+
+
+@pytest.mark.parametrize("preset", SUITE["presets"])
+def test_settings_differ_in_what_table_one_says_alone(preset: str) -> None:
+    alone, *joint = (of_suite(number, preset) for number in range(1, 6))
+    said = {"class_weight", "gamma", "gating", "classifier_from", "classifier_every"}
+    apart = [{name: value for name, value in params.items() if name not in said} for params in joint]
+    assert all(params == apart[0] for params in apart)
+    assert {name: value for name, value in apart[0].items() if name not in ("classifier", "gate_by")} == alone
+    # and the control is the classifier inside
+    control = {**SUITE["classifiers"]["resnet-101"]["params"]}
+    control |= SUITE["presets"][preset].get("classifiers", {}).get("resnet-101", {}).get("params", {})
+    inside = apart[0]["classifier"]
+    assert {name: control[name] for name in inside} == inside
+    assert set(control) == {*inside, "space", "autoencoder", "autoencoder_weights"}
+    budgets = {name: {**SUITE["budgets"][name], **SUITE["presets"][preset].get("budgets", {}).get(name, {})}
+               for name in ("joint", "separate")}  # fmt: skip
+    assert budgets["joint"] == budgets["separate"]
+    assert {SUITE["generators"][f"setting-{number}"]["budget"] for number in range(1, 6)} == {"joint"}
+
+
+def test_the_budget_and_the_samples_are_those_of_the_paper() -> None:
+    assert (SUITE["budgets"]["joint"]["steps"], SUITE["budgets"]["joint"]["batch_size"]) == (200_000, 8)
+    (row,) = SUITE["generator_rows"]
+    assert (row["count"], row["subsets"], row["sampling"]) == (
+        20_000,
+        [5000, 10_000],
+        {"sampler": "ddpm", "steps": 250},
+    )
+
+
+@pytest.mark.parametrize("number", [2, 3, 4, 5])
 def test_a_setting_of_table_one(number: int) -> None:
-    config = ClassNDiff.Config(**TABLE_I[number])
+    params = of_suite(number)
+    files = {"autoencoder_weights": api.File("vae.safetensors")}
+    classifier = LatentNetConfig(**{**params["classifier"], "weights": None})
+    config = ClassNDiff.Config(**{**params, **files, "classifier": classifier})
     assert config.class_weight == (0.3 if number == 5 else 0.2)
     assert config.classifier_every == (3 if number in (3, 5) else 1)
     assert config.gamma_at(0.0) == (0.25 if number == 2 else 0.0)

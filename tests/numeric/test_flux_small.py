@@ -167,8 +167,11 @@ def test_a_step_calls_the_transformer_once_or_twice_with_guidance() -> None:
     assert [unit.module for unit in guided[1:]] == [model.text] * 2
 
 
-def test_the_loss_of_a_network_that_knows_the_way_is_0(monkeypatch: pytest.MonkeyPatch) -> None:
-    model: Any = models.make(FluxLora)
+@pytest.mark.parametrize(("options", "scale"), [({}, 1.0), ({"trained_guidance": 3.5}, 3.5)], ids=str)
+def test_the_loss_of_a_network_that_knows_the_way_is_0(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], scale: float
+) -> None:
+    model: Any = models.made_as(FluxLora, FluxLora.Config(**FluxLora.tiny, **options))
     x0 = torch.rand(4, 3, 32, 32)
     scales = set()
 
@@ -179,8 +182,8 @@ def test_the_loss_of_a_network_that_knows_the_way_is_0(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(model, "velocity", knowing)
     assert model.loss(x0, None) < 1e-6
-    # the guidance scale that diffusers' script trains with
-    assert scales == {1.0}
+    # diffusers launches its script with 1; the script's own default is 3.5
+    assert scales == {scale}
     monkeypatch.setattr(model, "velocity", lambda x_t, t, said, scale: torch.zeros_like(x_t))
     assert model.loss(x0, None) > 0.5
 

@@ -155,9 +155,14 @@ class ISIC(External):
         if photos and not files:
             raise self.absent("images")
         name = tables.needed(layout, root, self.config.part)[0]
-        tables.match_files(photos, files, name, found)
+        wanted = [photo for photo in photos if self._kept(photo, found)]
+        kept = self._labelled(wanted, name, found)
+        if self.config.unlabelled == "leave-out":
+            wanted = [photo for photo, _ in kept]
+        # an image that is left out may be there, and need not
+        asked = {photo.image for photo in wanted} | files.keys()
+        tables.match_files([photo for photo in photos if photo.image in asked], files, name, found)
         groups = tables.groups_of(photos, self.config.group, name, found)
-        kept = self._labelled([photo for photo in photos if self._kept(photo, found)], name, found)
         return [
             api.Example(
                 id=photo.image,

@@ -32,12 +32,18 @@ def captioned(context: StageContext, images: ImageSet, spec: Sequence[Mapping[st
     return images if about is None else replace(images, captions=_captions(context, about, images, spec))
 
 
+def learnt(work: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The real images that a generator has learnt from: all of `train`, where a sample stage says nothing else."""
+    return list((work.get("learnt") or {}).get("real") or [{"split": "train"}])
+
+
 def captions_to_draw(
     context: StageContext, labels: NDArray[np.int64] | None, nth: Sequence[int], task: Task
 ) -> list[str] | None:
-    """A caption for each image to be drawn: that of a real training image of the class asked for; None without any.
+    """A caption for each image to be drawn: that of a real image of the class asked for, out of those that were learnt
+    from; None without any.
 
-    The training images of a class come in an order that only their ids and the seed of the sample decide; when all have
+    These images of a class come in an order that only their ids and the seed of the sample decide; when all have
     been asked for, they begin anew.
 
     Args:
@@ -45,7 +51,7 @@ def captions_to_draw(
     """
     if context.work.get("captions") is None:
         return None
-    spec = [{"split": "train"}]
+    spec = learnt(context.work)
     images = captioned(context, image_set(context, spec, task if task.classes else None), spec)
     assert images.captions is not None
     seed = context.work["seed"]
@@ -55,7 +61,7 @@ def captions_to_draw(
     of_class = [[i for i in order if images.labels[i] == label] for label in range(len(task.classes))]
     absent = sorted({task.classes[label] for label in np.unique(labels).tolist() if not of_class[label]})
     if absent:
-        raise UserError(f"`train` has no image of {', '.join(absent)} whose caption could be asked for")
+        raise UserError(f"no real image that was learnt from shows {', '.join(absent)}: there is no caption to ask for")
     return [
         images.captions[of_class[label][n % len(of_class[label])]]
         for label, n in zip(labels.tolist(), nth, strict=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dermae_bench.errors import DataError, InvalidOutput, UserError
 from dermae_bench.execute.blocks import Block, Blocks, second_name
-from dermae_bench.execute.stages.captions import captions_to_draw
+from dermae_bench.execute.stages.captions import captions_to_draw, learnt
 from dermae_bench.execute.stages.common import (
     StageContext,
     Table,
@@ -24,6 +24,7 @@ from dermae_bench.execute.stages.common import (
 from dermae_bench.execute.stages.outputs import check_images
 from dermae_bench.execute.steps import reseed
 from dermae_bench.plugin.contracts import Conditions, Generator
+from dermae_bench.plugin.data import Task
 from dermae_bench.plugin.given import GivenImages
 from dermae_bench.plugin.noise import Noise
 from dermae_bench.plugin.params import build
@@ -66,11 +67,11 @@ def _nearest(counts: NDArray[np.int64], shares: NDArray[np.float64]) -> NDArray[
 def wanted_labels(
     work: Mapping[str, Any], counts: Mapping[str, int], classes: tuple[str, ...]
 ) -> NDArray[np.int64] | None:
-    """Labels to ask for: by share of the training set, so many of each, what each lacks, or class by class for a
-    figure; None if unconditional.
+    """Labels to ask for: by share, so many of each, what each lacks, or class by class for a figure; None if
+    unconditional.
 
     Args:
-        counts: class -> images in `train`, in the generator's task.
+        counts: class -> images whose shares `count` follows, or that `balance` fills up, in the generator's task.
     """
     if not classes:
         return None
@@ -100,6 +101,7 @@ def sample(context: StageContext) -> dict[str, Any]:
     task = task_of(work["model"]["task"])
     model = _generator(context, device)
     labels = wanted_labels(work, _counts(context, model, task.name), task.classes)
+    _refuse_unlearnt(context, task, labels)
     columns = work.get("columns")
     count = len(labels) if labels is not None else int(columns or work["count"] or 0)
     if count == 0:
@@ -197,16 +199,37 @@ def _refuse_more(model: GivenImages, labels: NDArray[np.int64] | None, count: in
 
 
 def _counts(context: StageContext, model: Generator, task: str) -> dict[str, int]:
-    """Images of each class whose shares a sample set follows: those of `train`, or of what was made elsewhere."""
-    if isinstance(model, GivenImages) and context.work["count"] is not None:
-        there = model.available()
-        if not isinstance(there, int):
-            return dict(zip(model.task.classes, there, strict=True))
-    return _train_counts(context, task)
+    """Images of each class that decide a sample set.
+
+    Those of `train`, which `balance` fills up; or those whose shares `count` follows: of the real images that the
+    generator has learnt from, or of what was made elsewhere.
+    """
+    if context.work["count"] is None:
+        return _class_counts(context, task, [{"split": "train"}])
+    if isinstance(model, GivenImages) and not isinstance(there := model.available(), int):
+        return dict(zip(model.task.classes, there, strict=True))
+    return _class_counts(context, task, learnt(context.work))
 
 
-def _train_counts(context: StageContext, task: str) -> dict[str, int]:
-    """Images of each class of `task` in the real training split; none for a generator without a task."""
+def _refuse_unlearnt(context: StageContext, task: Task, labels: NDArray[np.int64] | None) -> None:
+    """Raise where a class is asked for of which a generator of a part of `train` has seen no image.
+
+    Of all of `train` the plan knows the classes, and says the same before anything is trained.
+    """
+    about = context.work.get("learnt")
+    if about is None or about["more"] or labels is None:
+        return
+    have = _class_counts(context, task.name, about["real"])
+    absent = [task.classes[label] for label in np.unique(labels).tolist() if not have[task.classes[label]]]
+    if absent:
+        raise UserError(
+            f"the generator cannot have learnt {', '.join(absent)}: the images that it was fitted on show none",
+            hint="fit it on some of every class (`per_class` in its image set), or ask by `count`",
+        )
+
+
+def _class_counts(context: StageContext, task: str, parts: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Images of each class of `task` in parts of the real images; none for a generator without a task."""
     if not task:
         return {}
     from dermae_bench.execute.stages.common import dataset_tasks, image_set
@@ -215,7 +238,7 @@ def _train_counts(context: StageContext, task: str) -> dict[str, int]:
     tasks = dataset_tasks(manifest)
     if task not in tasks:
         return {}
-    labels = image_set(context, [{"split": "train"}], tasks[task]).labels
+    labels = image_set(context, parts, tasks[task]).labels
     assert labels is not None
     classes = tasks[task].classes
     return dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))

@@ -140,8 +140,7 @@ class ClassNDiff(TransformerDiffusion, api.Joint):
         mask = shown.view(-1, 1, 1, 1)
         seen = torch.where(mask, x0_hat.detach(), x0).requires_grad_(linked)
         # what the classifier does not learn from, its running statistics do not take in either
-        aside = config.learns_from == "clean" and not due
-        with still(self.classifier) if aside else contextlib.nullcontext():
+        with contextlib.nullcontext() if due else still(self.classifier):
             each = losses(self.classifier, seen, labels)
         loss = each.mean()
         run.log(classification=loss, gamma=gamma, gated=shown.float().mean())

@@ -20,8 +20,6 @@ from dermae_plugins.parts.optimisation import optimizer_for, set_learning_rate
 
 DISTILLED_GUIDANCE = 3.5
 """What FLUX.1-dev is drawn with, in the demo of DermaFlux and in FluxPipeline."""
-TRAINED_GUIDANCE = 1.0
-"""What its guidance embedding is told in training, as in diffusers' DreamBooth script for FLUX."""
 
 
 class FluxLora(api.Generator):
@@ -137,7 +135,9 @@ class FluxLora(api.Generator):
     def loss(self, x0: Tensor, said: flux_text.Said) -> Tensor:
         """Mean squared error of the velocity eps - x0, for float x0 (B, C, h, w)."""
         t, eps = flow.draw_times(self.times, len(x0), x0.device), torch.randn_like(x0)
-        return F.mse_loss(self.velocity(flow.noised(x0, eps, t), t, said, TRAINED_GUIDANCE), flow.velocity(x0, eps))
+        return F.mse_loss(
+            self.velocity(flow.noised(x0, eps, t), t, said, self.config.trained_guidance), flow.velocity(x0, eps)
+        )
 
     def velocity(self, x_t: Tensor, t: Tensor, said: flux_text.Said, guidance: float) -> Tensor:
         """What the transformer says of the velocity at x_t (B, C, h, w) and t (B,) in 0..1, float32."""
@@ -227,7 +227,7 @@ class FluxLora(api.Generator):
         x, t = torch.zeros(1, *self.space.shape, device=device), torch.zeros(1, device=device)
         sequence = torch.zeros(1, self.text.length, about.joint_attention_dim, device=device)
         pooled = torch.zeros(1, about.pooled_projection_dim, device=device)
-        asked = self._asked(x, t, (sequence, pooled), TRAINED_GUIDANCE)
+        asked = self._asked(x, t, (sequence, pooled), self.config.trained_guidance)
         return api.CostUnit(self._net, (), calls, {k: v for k, v in asked.items() if v is not None}, backward)
 
     # -- the adapter, for others -------------------------------------------------------------------------------------

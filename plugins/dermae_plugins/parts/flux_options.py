@@ -32,6 +32,9 @@ class FluxOptions(SpaceConfig, flux_net.NetConfig, flux_text.SmallTextConfig, lo
     is then encoded once. A caption of FLUX.1 takes 4 MiB; those without room are encoded at every step."""
     p_uncond: Annotated[float, api.Between(0, 1)] = 0.0
     """Share of the training images whose caption is left out; `guidance` needs more than 0."""
+    trained_guidance: Annotated[float, api.Between(0)] = 1.0
+    """Guidance scale that a guidance-distilled transformer (FLUX.1-dev) is told in training: 1 in the command that
+    diffusers gives for its DreamBooth script, whose own default is 3.5. DermaFlux does not say."""
     times: Literal["uniform", "logit-normal"] = "logit-normal"
     """Distribution of the training times before their shift: uniform in 0..1 (the default of diffusers' script),
     or the sigmoid of a normal number (Esser et al. 2024, section 3.1). DermaFlux does not say."""

@@ -132,8 +132,11 @@ def test_of_many_missing_lines_ten_are_named(bench: Bench, tmp_path: Path) -> No
 # -- to draw -----------------------------------------------------------------------------------------------------
 
 
-def drawn(bench: Bench, data: Manifest, labels: list[int] | None, *, seed: int = 0, **about: Any) -> list[str]:
-    here = context(bench, {"captions": {**NOTHING, **about}, "seed": seed}, prepare=data)
+def drawn(
+    bench: Bench, data: Manifest, labels: list[int] | None, *, seed: int = 0, learnt: Any = None, **about: Any
+) -> list[str]:
+    work = {"captions": {**NOTHING, **about}, "seed": seed, **({} if learnt is None else {"learnt": learnt})}
+    here = context(bench, work, prepare=data)
     task = task_of(asked(ROOT)) if labels is not None else Task(name="", classes=())
     count = len(labels) if labels is not None else 20
     nth = [labels[:i].count(labels[i]) for i in range(count)] if labels is not None else list(range(count))
@@ -171,10 +174,21 @@ def test_the_seed_and_the_ids_alone_decide_which_captions_come_first(bench: Benc
 
 def test_a_class_that_train_lacks_has_no_caption(bench: Bench) -> None:
     few = made(bench, [0, 0, 1], captions=["a", "b", "c"], names="few")
-    with pytest.raises(UserError, match="`train` has no image of BCC whose caption could be asked for"):
+    with pytest.raises(UserError, match="no real image that was learnt from shows BCC: there is no caption to ask for"):
         drawn(bench, few, [0, 2])
     # one that is not asked for does not matter
     assert set(drawn(bench, few, [0, 0])) == {"a", "b"}
+
+
+def test_a_generator_of_few_images_is_told_the_captions_of_these_alone(bench: Bench, data: Manifest) -> None:
+    few = {"fraction": None, "count": 2, "per_class": None, "task": None, "seed": 0}
+    part = {"split": "train", "choose": few}
+    own = image_set(context(bench, {}, prepare=data), [part], None).captions
+    assert own is not None and len(own) == 2
+    for template in (None, "a {sex}"):
+        found = drawn(bench, data, None, learnt={"real": [part], "more": False}, template=template)
+        expected = own if template is None else {f"a {SEX[OWN.index(text)] or 'unknown'}" for text in own}
+        assert set(found) == set(expected)
 
 
 def test_who_asks_for_none_gets_none(bench: Bench, data: Manifest) -> None:

@@ -77,7 +77,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
             sampling, "load_model", lambda context, about, role, device: cls(None, sampling.task_of(about["task"]))
         )
         counts = dict(zip(classes, (5, 3, 2), strict=False))
-        monkeypatch.setattr(sampling, "_train_counts", lambda context, task: counts)
+        monkeypatch.setattr(sampling, "_class_counts", lambda context, task, parts: counts)
         return StageContext(folder=folder, spec=spec, out=folder / "out", stop=stop)
 
     Quick.drawn = 0

@@ -178,6 +178,41 @@ def test_balance_fills_up_to_the_most_frequent_class(bench: Bench, by_class: tup
     )
 
 
+def learnt(*, more: bool = False, **choose: Any) -> dict[str, Any]:
+    asked = {"fraction": None, "count": None, "per_class": None, "task": None, "seed": 0, **choose}
+    return {"real": [{"split": "train", "choose": asked}], "more": more}
+
+
+def test_a_generator_of_few_images_is_asked_for_what_they_show(
+    bench: Bench, by_class: tuple[Manifest, Manifest]
+) -> None:
+    data, fitted = by_class
+    inputs = {"train": fitted, "prepare": data}
+    have = data.summary["counts"]["train"]
+    one = learnt(per_class=1, task="diagnosis")
+    even = bench.do("sample", drawing(fitted, count=14, learnt=one), inputs, "pixels-by-class")
+    assert even.summary["counts"] == dict.fromkeys(have, 2)
+    # three images cannot show seven classes: none of the others is asked for
+    few = bench.do("sample", drawing(fitted, count=14, learnt=learnt(count=3)), inputs, "pixels-by-class")
+    some = few.summary["counts"]
+    shown = {name for name, count in some.items() if count}
+    assert 1 <= len(shown) <= 3
+    # what `train` lacks is what is filled up, whoever draws it; but not with what was never seen
+    for asked in (
+        {"count": 14, "even": True},
+        {"count": None, "per_class": 2},
+        {"count": None, "per_class": "balance"},
+    ):
+        _, told = bench.try_("sample", drawing(fitted, **asked, learnt=learnt(count=3)), inputs, "pixels-by-class")
+        assert not told["ok"] and "the generator cannot have learnt" in told["reason"]
+        lacking = set(have) - shown - ({max(have, key=have.__getitem__)} if "balance" in asked.values() else set())
+        assert all(name in told["reason"] for name in lacking)
+    # generated images may have shown it the rest
+    more = drawing(fitted, count=14, even=True, learnt=learnt(count=3, more=True))
+    both = bench.do("sample", more, inputs, "pixels-by-class")
+    assert both.summary["counts"] == dict.fromkeys(have, 2)
+
+
 def test_labels_follow_shares_in_every_prefix() -> None:
     shares = np.array([0.67, 0.23, 0.1])
     labels = apportion(1000, shares)

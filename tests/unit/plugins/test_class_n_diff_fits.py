@@ -190,6 +190,15 @@ def test_what_the_classifier_does_not_learn_from_leaves_its_statistics_alone() -
         assert all(norm.track_running_stats for norm in net.modules() if isinstance(norm, torch.nn.BatchNorm2d))
 
 
+def test_between_its_steps_the_classifier_keeps_its_statistics() -> None:
+    net = {**NET, "arch": "test_resnet"}
+    once = fitted(ClassNDiff, steps=1, classifier=net, gamma=1.0)
+    twice = fitted(ClassNDiff, steps=2, classifier=net, gamma=1.0, classifier_every=2)
+    mine, theirs = ({n: v for n, v in m.classifier.named_buffers() if "running" in n} for m in (once, twice))
+    assert len(mine) > 2
+    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
 @pytest.mark.parametrize("half", ["transformer", "classifier"])
 def test_a_pass_of_either_half_shifts_no_other_draw(half: str) -> None:
     model = make(ClassNDiff, {"classifier": {**NET, "dropout": 0.5}})

@@ -10,6 +10,7 @@ import yaml
 from planning import Planned
 from words import planned, tree
 
+from dermae_bench.errors import UserError
 from dermae_bench.plugin.catalog import Card
 from dermae_bench.suite.given import EXTERNAL, TRAINED, protocol_of
 from dermae_bench.suite.resolved import suite_to_yaml
@@ -70,6 +71,17 @@ def test_their_bytes_are_their_identity_under_every_seed(tmp_path: Path, suite: 
     assert (
         row(before, "release |").cells[0].samples.key != row(planned(tmp_path, suite), "release |").cells[0].samples.key
     )
+
+
+def test_given_images_may_show_a_class_that_train_lacks(tmp_path: Path, suite: dict[str, Any]) -> None:
+    counts = {"train": {"MEL": 9, "NV": 9, "BCC": 0}, "val": {"MEL": 1, "NV": 1}, "test": {"MEL": 1, "NV": 1}}
+    suite["image_sets"]["labelled"] = ["train", {"samples": "by-class", "per_class": 3}]
+    assert [
+        s.work["per_class"] for s in planned(tmp_path, suite, counts=counts).of("sample") if "by-class" in s.name
+    ] == [3]
+    suite["generators"]["by-class"] = {**suite["generators"]["flow"], "plugin": "ddpm-conditional", "task": "diagnosis"}
+    with pytest.raises(UserError, match="'by-class' cannot have learnt BCC"):
+        planned(tmp_path, suite, counts=counts)
 
 
 def test_every_number_of_given_images_stands_apart_from_those_of_fitted_generators(

@@ -53,3 +53,29 @@ def test_a_generator_behind_a_generator_counts(tmp_path: Path) -> None:
     suite["generators"]["flow"]["images"] = ["forty", "drawn"]
     (row,) = [row for row in planned(tmp_path, suite).rows if row.names.get("train") == "mixed"]
     assert row.marks == ("behind its samples: gan learnt from all of train",)
+
+
+@pytest.mark.parametrize(
+    ("images", "learnt"),
+    [
+        ("train", None),
+        ("forty", (["forty"], False)),
+        (["forty", "drawn"], (["forty"], True)),
+        (["train", "drawn"], (["train"], True)),
+        (["train", "val"], (["train", "val"], False)),
+        # nobody else has real images to ask it for
+        ("drawn", None),
+    ],
+)
+def test_samples_are_asked_for_what_their_generator_learnt_from(tmp_path: Path, images: Any, learnt: Any) -> None:
+    sets = {**SETS, "drawn": [{"samples": "gan", "count": 20}], "mixed": ["train", {"samples": "flow", "count": 20}]}
+    suite = brief(image_sets=sets, tasks=["diagnosis"], rows=[{"classifiers": "cnn", "train": "mixed"}])
+    suite["generators"]["flow"]["images"] = images
+    found = planned(tmp_path, suite)
+    (work,) = [stage.work for stage in found.of("sample") if "/flow/" in stage.name and stage.work["count"] == 20]
+    if learnt is None:
+        assert "learnt" not in work
+        return
+    forty = {"fraction": None, "count": 40, "per_class": None, "task": None, "seed": 0}
+    parts = [{"split": "train", "choose": forty} if part == "forty" else {"split": part} for part in learnt[0]]
+    assert work["learnt"] == {"real": parts, "more": learnt[1]}

@@ -40,6 +40,35 @@ def test_a_sweep_is_a_row_a_point(tmp_path: Path) -> None:
     assert (whole.work["images"][0], whole.inputs["samples0"].work["count"]) == ({"split": "train"}, 50)
 
 
+def test_the_same_numbers_balanced_by_other_tasks_are_other_sets(tmp_path: Path) -> None:
+    """Two generators of two tasks, each with its real images in equal classes of its own."""
+    suite = swept(
+        {"samples": "flow", "real_n": [40], "ratio": [0, 1], "balance": "diagnosis"},
+        {"samples": "bin", "real_n": [40], "ratio": [0, 1], "balance": "malignancy"},
+        tasks=["malignancy"], evaluate_on=None,
+    )  # fmt: skip
+    suite["generators"]["bin"] = {**suite["generators"]["flow"], "task": "malignancy"}
+    assert measured(planned(tmp_path, suite)) == [
+        "cnn | train-40-even-diagnosis | malignancy | none | 40, in equal classes of diagnosis | 0",
+        "cnn | train-40-even-diagnosis + flow-40-even | malignancy | flow | 40, in equal classes of diagnosis | 1",
+        "cnn | train-40-even-malignancy | malignancy | none | 40, in equal classes of malignancy | 0",
+        "cnn | train-40-even-malignancy + bin-40-even | malignancy | bin | 40, in equal classes of malignancy | 1",
+    ]
+
+
+def test_samples_alone_in_equal_classes_are_on_no_line_with_others(tmp_path: Path) -> None:
+    suite = swept(
+        {"samples": "flow", "synthetic_n": [30, 60]},
+        {"samples": "flow", "synthetic_n": [90], "balance": "diagnosis"},
+        tasks=["diagnosis"], evaluate_on=None,
+    )  # fmt: skip
+    assert measured(planned(tmp_path, suite)) == [
+        "cnn | flow-30 | diagnosis | flow | 0 | n=30",
+        "cnn | flow-60 | diagnosis | flow | 0 | n=60",
+        "cnn | flow-90-even | diagnosis | flow, in equal classes of diagnosis | 0 | n=90",
+    ]
+
+
 @pytest.mark.parametrize(
     ("axis", "new", "fits"),
     [

@@ -175,6 +175,22 @@ def test_2019_without_the_images_of_another_set(tmp_path: Path) -> None:
         dataset(root, without=api.File(tmp_path / "nowhere.csv")).examples()
 
 
+def test_files_of_images_that_are_left_out_need_not_be_there(tmp_path: Path) -> None:
+    root = lay_2019(tmp_path / "isic", ["NV", "NV", "MEL", "UNK"])
+    table(tmp_path / "HAM10000_metadata.csv", ["lesion_id", "image_id"], [["a", image(1)]])
+    options = {"without": api.File(tmp_path / "HAM10000_metadata.csv"), "unlabelled": "leave-out"}
+    before = [e.id for e in dataset(root, **options).examples()]
+    for number in (1, 3):
+        (path,) = root.rglob(f"{image(number)}.jpg")
+        path.unlink()
+    assert [e.id for e in dataset(root, **options).examples()] == before == [image(0), image(2)]
+    # which is no excuse for the others
+    assert "ISIC_0000003 has no image file" in problems(dataset(root, without=options["without"]))
+    (path,) = root.rglob(f"{image(0)}.jpg")
+    path.unlink()
+    assert "ISIC_0000000 has no image file" in problems(dataset(root, **options))
+
+
 # -- 2020 ----------------------------------------------------------------------------------------------------------
 
 
