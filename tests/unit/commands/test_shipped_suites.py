@@ -14,16 +14,12 @@ SUITES = sorted((ROOT / "suites").glob("*.yaml"))
 PRESETS = [
     (path, preset) for path in SUITES for preset in yaml.safe_load(path.read_text()).get("presets", {}) or [None]
 ]
-QUICK = "quickstart"
 
 
+# each asks its plugins about every model of it, some seconds
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("path", "preset"),
-    [
-        # each asks its plugins about every model of it, some seconds
-        pytest.param(path, preset, id=f"{path.stem}-{preset}", marks=() if path.stem == QUICK else pytest.mark.slow)
-        for path, preset in PRESETS
-    ],
+    ("path", "preset"), [pytest.param(path, preset, id=f"{path.stem}-{preset}") for path, preset in PRESETS]
 )
 def test_a_suite_has_no_mistake_in_any_preset(
     path: Path, preset: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
