@@ -56,7 +56,7 @@ def test_other_sides_are_refused_in_a_sentence(size: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("size", "drawing", "judging"), [(64, 28.22, 8.72), (256, 29.14, 8.95)])
+@pytest.mark.parametrize(("size", "drawing", "judging"), [(64, 28.21, 8.72), (256, 29.13, 8.95)])
 def test_the_defaults_are_of_the_paper_s_size(size: int, drawing: float, judging: float) -> None:
     model = FastGAN(FastGAN.Config(), api.Task(name="t", classes=SEVEN, image_size=size))
     critic = [*model.critic.parameters(), *model.part.parameters(), *model.whole.parameters()]
