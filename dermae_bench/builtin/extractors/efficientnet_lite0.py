@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -56,6 +55,8 @@ class EfficientNetLite0(api.Extractor):
     tiny: ClassVar[Mapping[str, Any]] = {"stage": "blocks2", "input_size": 32}
 
     def __init__(self, config: Config) -> None:
+        import timm
+
         super().__init__(config)
         state = _imagenet_state() if config.weights is None else api.load_weights(config.weights)
         self.digest = api.state_digest(state)

@@ -16,8 +16,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
-from torch_fidelity import feature_extractor_inceptionv3 as tf
-from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
 from dermae_bench import api
 
@@ -46,6 +44,8 @@ class InceptionV3TF(api.Extractor):
     """Of the published weights."""
 
     def __init__(self, config: Config) -> None:
+        from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d
+
         super().__init__(config)
         state = api.load_weights(config.weights)
         self.digest = api.state_digest(state)
@@ -71,7 +71,7 @@ class InceptionV3TF(api.Extractor):
         except RuntimeError as error:
             raise api.PluginError(f"{config.weights} does not hold torch-fidelity's Inception-v3: {error}") from error
         for module in trunk.modules():
-            if isinstance(module, tf.BasicConv2d):
+            if isinstance(module, BasicConv2d):
                 _fold_batch_norm(module)
         names = [name for name, _ in trunk.named_children()]
         self.trunk = trunk[: names.index(LAST[config.layer]) + 1]
@@ -104,6 +104,8 @@ class InceptionV3TF(api.Extractor):
             return torch.cat([self._pooled(images[at : at + batch]) for at in range(0, len(images), batch)])
 
     def _pooled(self, images: Tensor) -> Tensor:
+        from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+
         pixels = interpolate_bilinear_2d_like_tensorflow1x(images.float(), size=(SIZE, SIZE), align_corners=False)
         maps: Tensor = self.trunk(((pixels - 128) / 128).contiguous(memory_format=torch.channels_last))
         return maps.mean(dim=(2, 3))
@@ -111,6 +113,8 @@ class InceptionV3TF(api.Extractor):
 
 def _trunk() -> nn.Sequential:
     """torch-fidelity's blocks in its order and under its names, up to the last pool."""
+    from torch_fidelity import feature_extractor_inceptionv3 as tf
+
     return nn.Sequential(
         OrderedDict(
             Conv2d_1a_3x3=tf.BasicConv2d(3, 32, kernel_size=3, stride=2),

@@ -8,15 +8,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from diffusers import AutoencoderKL, AutoencoderTiny
 from torch import Tensor, nn
 
 from dermae_bench import api
 from dermae_plugins.parts import trunks
 
-CLASSES = {"tiny": AutoencoderTiny, "kl": AutoencoderKL}
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, AutoencoderTiny
+
 STABLE_DIFFUSION_1: Mapping[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
     "up_block_types": ("UpDecoderBlock2D",) * 4,
@@ -70,7 +71,9 @@ def load(config: SpaceConfig) -> AutoencoderTiny | AutoencoderKL:
         DataMissing: a file is not there.
         PluginError: the folder is of another autoencoder, or the weights do not fit.
     """
-    cls: Any = CLASSES[config.autoencoder]
+    from diffusers import AutoencoderKL, AutoencoderTiny
+
+    cls: Any = {"tiny": AutoencoderTiny, "kl": AutoencoderKL}[config.autoencoder]
     if config.autoencoder_folder is not None:
         folder = Path(config.autoencoder_folder)
         with _quiet():

@@ -11,9 +11,6 @@ from functools import partial
 from typing import Annotated, Literal
 
 import torch
-from diffusers.models.embeddings import get_timestep_embedding
-from timm.layers import Mlp
-from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
 from dermae_bench import api
@@ -79,6 +76,9 @@ class Block(nn.Module):
     """
 
     def __init__(self, config: TransformerConfig) -> None:
+        from timm.layers import Mlp
+        from timm.models.vision_transformer import Attention
+
         super().__init__()
         width = config.width
         self.asked_by_patches = config.queries == "patches"
@@ -122,6 +122,8 @@ class DiffusionTransformer(nn.Module):
     positions: Tensor
 
     def __init__(self, config: TransformerConfig, space: Space, classes: int) -> None:
+        from diffusers.models.embeddings import get_timestep_embedding
+
         super().__init__()
         self.shape = (depth, side, _) = space.shape
         if side % config.patch:
@@ -131,6 +133,9 @@ class DiffusionTransformer(nn.Module):
             )
         width, self.patch, self.grid = config.width, config.patch, side // config.patch
         self.summed = config.conditioning == "adaln" or config.tokens == "one"
+        self.waves = partial(
+            get_timestep_embedding, embedding_dim=FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0
+        )
         self.entry = nn.Linear(depth * config.patch**2, width)
         self.time = nn.Sequential(nn.Linear(FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
         self.label = nn.Embedding(classes + 1, width)
@@ -142,8 +147,7 @@ class DiffusionTransformer(nn.Module):
         self._initialise()
 
     def forward(self, x_t: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        waves = get_timestep_embedding(t, FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0)
-        time, label = self.time(waves), self.label(labels)
+        time, label = self.time(self.waves(t)), self.label(labels)
         both = (time + label).unsqueeze(1)
         condition = both if self.summed else torch.stack([time, label], dim=1)
         x = self.entry(patchify(x_t.contiguous(), self.patch)) + self.positions

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -93,6 +92,8 @@ class FineTuned(api.Classifier):
         config = self.config
         if config.layer_decay == 1:
             return decayed_groups(self, config.weight_decay)
+        from timm.optim import param_groups_layer_decay
+
         groups = param_groups_layer_decay(self.net, weight_decay=config.weight_decay, layer_decay=config.layer_decay)
         return [
             {"params": group["params"], "weight_decay": group["weight_decay"], "lr": config.lr * group["lr_scale"]}

@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler, FluxTransformer2DModel
 from torch import Tensor
 
 from dermae_bench import api
+
+if TYPE_CHECKING:
+    from diffusers import FluxTransformer2DModel
 
 FLUX_PATCH = 2
 """Side in latents of a patch of FLUX.1."""
@@ -54,6 +56,8 @@ class NetConfig:
 
 def build_net(config: NetConfig, channels: int, text_width: int) -> FluxTransformer2DModel:
     """A transformer with random weights, for x0 of `channels` and a text of `text_width`, sequence and pooled alike."""
+    from diffusers import FluxTransformer2DModel
+
     # an eighth of a head for the unused first axis and the rest for rows and columns; pairs of channels each
     unused = 4 * math.ceil(config.head_dim / 32)
     side = (config.head_dim - unused) // 2
@@ -129,6 +133,8 @@ def scheduler_settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
     Raises:
         PluginError: it is of another scheduler, or asks for steps that are not deterministic.
     """
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
     found = values.get("_class_name", FlowMatchEulerDiscreteScheduler.__name__)
     if found != FlowMatchEulerDiscreteScheduler.__name__:
         raise api.PluginError(f"the scheduler of `weights` is {found}, not FlowMatchEulerDiscreteScheduler")
@@ -140,6 +146,8 @@ def scheduler_settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def drawing_times(about: Mapping[str, Any], steps: int, tokens: int) -> list[float]:
     """steps + 1 descending times from (about) 1 to 0: the sigmas that FluxPipeline steps through."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
     scheduler = FlowMatchEulerDiscreteScheduler.from_config(dict(about))
     scheduler.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps), mu=dynamic_mu(about, tokens))
     return [float(sigma) for sigma in scheduler.sigmas]

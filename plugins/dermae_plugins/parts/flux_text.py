@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
-from diffusers.models.attention import BasicTransformerBlock
 from torch import Tensor, nn
 
 from dermae_bench import api
@@ -65,6 +64,8 @@ class SmallText(nn.Module):
     spelling: Tensor
 
     def __init__(self, config: SmallTextConfig) -> None:
+        from diffusers.models.attention import BasicTransformerBlock
+
         super().__init__()
         self.most, self.length, self.width = config.vocabulary, config.words + 1, config.text_width
         self.register_buffer("spelling", torch.zeros(LETTERS * self.most, dtype=torch.uint8))

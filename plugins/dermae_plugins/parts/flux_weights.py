@@ -21,14 +21,16 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
 
 from dermae_bench import api
 from dermae_plugins.parts import flux_text, trunks
+
+if TYPE_CHECKING:
+    from diffusers import FluxTransformer2DModel
 
 Precision = Literal["float32", "bfloat16"]
 SCHEDULER = "scheduler/scheduler_config.json"
@@ -114,6 +116,8 @@ def pair(folder: Path, precision: Precision, length: int) -> tuple[FluxTransform
 
 def transformer(folder: Path, precision: Precision) -> FluxTransformer2DModel:
     """The transformer of the folder; while costs are counted (on the meta device) its weights are not read."""
+    from diffusers import FluxTransformer2DModel
+
     about = read_json(folder / "transformer/config.json")
     if about.get("_class_name") != FluxTransformer2DModel.__name__:
         raise api.PluginError(f"transformer/ of `weights` holds {about.get('_class_name')}, not FluxTransformer2DModel")

@@ -9,13 +9,15 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
-from diffusers import FluxTransformer2DModel
 from torch import Tensor, nn
 
 from dermae_bench import api
+
+if TYPE_CHECKING:
+    from diffusers import FluxTransformer2DModel
 
 ADAPTER = "default"
 """What peft calls the one adapter."""

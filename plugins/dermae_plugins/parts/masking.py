@@ -10,8 +10,6 @@ import math
 from typing import Any, Literal
 
 import torch
-from timm.layers import PatchEmbed
-from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -77,6 +75,9 @@ class VisibleEncoder(nn.Module):
     """
 
     def __init__(self, vit: Any, positions: Positions) -> None:
+        from timm.layers import PatchEmbed
+        from timm.models.vision_transformer import VisionTransformer
+
         super().__init__()
         if not isinstance(vit, VisionTransformer) or type(vit.patch_embed) is not PatchEmbed:
             raise api.PluginError(
@@ -134,6 +135,8 @@ class HiddenDecoder(nn.Module):
         out: int,
         positions: Positions,
     ) -> None:
+        from timm.models.vision_transformer import Block
+
         super().__init__()
         patches = math.prod(encoder.grid)
         self.prefix = encoder.prefix

@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-import timm
 from torch import Tensor, nn
 
 from dermae_bench import api
@@ -23,6 +22,8 @@ def create(arch: str, arguments: Mapping[str, Any]) -> Any:
     Raises:
         PluginError: timm does not know the architecture (close names are given), or it does not take the arguments.
     """
+    import timm
+
     if not timm.is_model(arch):
         near = difflib.get_close_matches(arch, timm.list_models(), n=3)
         hint = f"did you mean {', '.join(near)}?" if near else "`timm.list_models()` has all names"
@@ -36,6 +37,8 @@ def create(arch: str, arguments: Mapping[str, Any]) -> Any:
 
 def has_fixed_size(arch: str) -> bool:
     """Whether the architecture must be told the side of its images (transformers with position embeddings)."""
+    import timm
+
     about = timm.get_pretrained_cfg(arch) if timm.is_model(arch) else None
     return about is not None and bool(about.fixed_input_size)
 

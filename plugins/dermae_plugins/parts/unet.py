@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
-from diffusers import UNet2DModel
 from torch import Tensor
 
 from dermae_bench import api
@@ -15,6 +14,9 @@ from dermae_plugins.parts.autoencoders import SpaceConfig
 from dermae_plugins.parts.latents import Space
 from dermae_plugins.parts.optimisation import Decay, OptimizerName
 from dermae_plugins.parts.process import Prediction, Schedule
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,8 @@ def build_unet(config: NetworkConfig, space: Space, classes: int | None = None) 
     Raises:
         PluginError: x0 cannot be halved as often as the network has levels.
     """
+    from diffusers import UNet2DModel
+
     halvings = len(config.channels) - 1
     depth, size, _ = space.shape
     if size % 2**halvings:
