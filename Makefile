@@ -5,9 +5,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+# tests wait for disks and for processes of their own: one worker more than there are cores
+TESTERS ?= 3
 RUNS := $(VENV)/.runs
 STAMP := $(VENV)/.develops
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
+
+# many an image of a machine forbids bytecode; then each process of the tests compiles the whole harness anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup demo test check test-all bench docs
 
@@ -30,7 +35,7 @@ demo: $(RUNS)
 	$(BIN)/dermae-bench run suites/quickstart.yaml -j $(JOBS)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadgroup
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -70,9 +70,10 @@ class Catalog:
     def references(self) -> Mapping[str, Sequence[Reference]]:
         """Name -> where it lies; more than one place is a clash, an error for those who use the name."""
         found: dict[str, list[Reference]] = {}
+        # the entries of a package share its description, which is read anew for its name and for its version
+        origin = cache(lambda dist: f"{dist.name} {dist.version}" if dist else "")
         for entry in metadata.entry_points(group=GROUP):
-            origin = f"{entry.dist.name} {entry.dist.version}" if entry.dist else ""
-            reference = Reference(entry.name, entry.module, None, origin)
+            reference = Reference(entry.name, entry.module, None, origin(entry.dist))
             if reference not in found.setdefault(entry.name, []):
                 found[entry.name].append(reference)
         if self.plugins_dir is not None:

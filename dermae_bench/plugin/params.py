@@ -276,7 +276,7 @@ def _documents(config: type) -> dict[str, str]:
 
 
 @cache
-def _class_bodies(file: str) -> dict[str, list[ast.stmt]]:
+def _class_bodies(source: str) -> dict[str, list[ast.stmt]]:
     bodies: dict[str, list[ast.stmt]] = {}
 
     def visit(statements: list[ast.stmt], prefix: str) -> None:
@@ -287,9 +287,13 @@ def _class_bodies(file: str) -> dict[str, list[ast.stmt]]:
             elif isinstance(statement, ast.FunctionDef):
                 visit(statement.body, f"{prefix}{statement.name}.<locals>.")
 
-    visit(ast.parse("".join(linecache.getlines(file))).body, "")
+    visit(ast.parse(source).body, "")
     return bodies
 
 
 def _class_body(file: str | None, qualname: str) -> list[ast.stmt]:
-    return _class_bodies(file).get(qualname, []) if file is not None and file.endswith(".py") else []
+    if file is None or not file.endswith(".py"):
+        return []
+    # another file may lie there by now: an edited one in a notebook, one more attempt in a test
+    linecache.checkcache(file)
+    return _class_bodies("".join(linecache.getlines(file))).get(qualname, [])

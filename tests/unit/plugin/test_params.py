@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -244,6 +247,24 @@ def test_a_class_may_refuse_values_together() -> None:
 class Wider(Net):
     extra: int = 0
     """More."""
+
+
+def test_a_file_that_was_edited_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "edited_config.py"
+    for text in ("Images a step.", "Images in one step of the optimiser."):
+        file.write_text(
+            "from dataclasses import dataclass\n@dataclass(frozen=True, kw_only=True)\nclass Config:\n"
+            f'    batch: int = 1\n    """{text}"""\n'
+        )
+        spec = importlib.util.spec_from_file_location("edited_config", file)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["edited_config"] = module
+        try:
+            spec.loader.exec_module(module)
+            assert schema_of(module.Config)["properties"]["batch"]["description"] == text
+        finally:
+            del sys.modules["edited_config"]
 
 
 def test_documents_of_bases_are_found() -> None:
