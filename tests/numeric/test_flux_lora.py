@@ -13,6 +13,7 @@ import pytest
 import torch
 from dermae_plugins.generators.flux_lora import FluxLora
 from dermae_plugins.parts import flux_net, flux_weights, lora
+from diffusers import FluxTransformer2DModel
 from safetensors.torch import load_file, save_file
 
 from dermae_bench import api
@@ -227,7 +228,7 @@ def test_costs_are_counted_without_reading_the_large_weights(folder: Path, monke
 def test_the_adapter_of_flux_1_dev_is_counted() -> None:
     # rank 64 on attention is 104.6 M parameters; the paper's 612 M are the bytes of a file (papers.md, 1.0)
     with torch.device("meta"):
-        net = flux_net.FluxTransformer2DModel(guidance_embeds=True)
+        net = FluxTransformer2DModel(guidance_embeds=True)
         layers = lora.Adapted(net.requires_grad_(False), lora.LoraConfig()).layers
     width, rank = 3072, 64
     assert sum(p.numel() for p in layers.parameters()) == (19 * 8 + 38 * 3) * 2 * width * rank == 104_595_456
